@@ -1,0 +1,34 @@
+# Two commands: `make demo` and `make test`. Each sets up what it needs in .venv, once, and then does its work.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test lint format clean
+
+demo: $(INSTALLED)
+	$(BIN)/lightning-nas run --config configs/quickstart.yaml
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# The install is repeated only after a change of these two files. pip keeps what it downloads in its own cache, so a new
+# .venv downloads little; a part that is installed already is left as it is.
+$(INSTALLED): setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --editable '.[demo,test,dev]'
+	touch $@
+
+# Keeps .venv and runs; `rm -rf .venv` starts from nothing.
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name .venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

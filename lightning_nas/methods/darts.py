@@ -1,0 +1,43 @@
+"""DARTS: every candidate runs, weighted with a softmax.
+
+Source: Liu, Simonyan & Yang, "DARTS: Differentiable Architecture Search", ICLR 2019.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from lightning_nas.optimizer import Adam, Sgd
+from lightning_nas.relaxation import Softmax
+from lightning_nas.search.differentiable import DifferentiableSearch, Extraction
+from lightning_nas.skeleton import Skeleton
+from lightning_nas.space import SupernetSpace
+from lightning_nas.task import Task
+
+
+class DartsSearch(DifferentiableSearch):
+    """DARTS with the authors' recipe as defaults; arguments as in `DifferentiableSearch`.
+
+    Example:
+        >>> from lightning_nas import CellSkeleton
+        >>> from lightning_nas.spaces import DartsSpace
+        >>> search = DartsSearch(DartsSpace(), CellSkeleton(cells=2, channels=4), order=2)
+        >>> search.derive() in search.space
+        True
+    """
+
+    def __init__(
+        self,
+        space: SupernetSpace,
+        skeleton: Skeleton,
+        task: Task | None = None,
+        order: Literal[1, 2] = 1,
+        optimizer: Sgd = Sgd(lr=0.025, lr_min=0.001, momentum=0.9, weight_decay=3e-4),
+        architecture_optimizer: Adam = Adam(lr=3e-4, betas=(0.5, 0.999), weight_decay=1e-3),
+        clip: float | None = 5.0,
+        epochs: int | None = None,
+        extraction: Extraction | None = None,
+    ) -> None:
+        super().__init__(
+            space, skeleton, Softmax(), task, order, optimizer, architecture_optimizer, clip, epochs, extraction
+        )

@@ -1,0 +1,137 @@
+"""The base of every LightningModule here: exact seeds, checks before work starts, and errors that say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import Tensor
+from typing_extensions import override
+
+from lightning_nas.config import Configurable
+from lightning_nas.functional.seeding import current_seed, derive_seed
+from lightning_nas.skeleton import Skeleton
+from lightning_nas.task import Task, check_classes, check_images
+
+
+class NonFiniteLossError(RuntimeError):
+    """A loss became NaN or infinite; the message says where, and which checkpoint is good."""
+
+
+class GuardedModule(LightningModule, Configurable):
+    """Reproduces, resumes exactly, and refuses data that does not fit the network.
+
+    The global random numbers are seeded anew for each epoch and batch from (seed, epoch, batch, rank), so drop path,
+    dropout and shuffles are the same in a resumed run. The seed is the one given to `lightning.seed_everything`.
+
+    Args:
+        skeleton: sizes of the network.
+        task: loss and metric.
+        epochs: horizon of the schedules; None takes `Trainer.max_epochs`. Give it to stop early and go on later.
+    """
+
+    def __init__(self, skeleton: Skeleton, task: Task, epochs: int | None = None) -> None:
+        super().__init__()
+        if epochs is not None and epochs < 1:
+            raise ValueError(f"{type(self).__name__}(epochs={epochs}): give at least 1, or None for the trainer's.")
+        self.skeleton, self.task, self.epochs = skeleton, task, epochs
+        self._checked: set[str] = set()
+        self._pending: tuple[Tensor, int, int] | None = None
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        return current_seed()
+
+    @property
+    def horizon(self) -> int:
+        """Number of epochs that the schedules span.
+
+        Raises:
+            MisconfigurationException: neither `epochs` nor `Trainer(max_epochs=...)` says.
+        """
+        horizon = self.epochs or self.trainer.max_epochs
+        if horizon is None or horizon < 1:
+            raise MisconfigurationException(
+                f"Trainer(max_epochs={self.trainer.max_epochs}) gives the schedules no end: set max_epochs, or "
+                f"{type(self).__name__}(epochs=...)."
+            )
+        return horizon
+
+    def setup(self, stage: str) -> None:
+        """Compare what the data module says of its data with the skeleton."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        classes, shape = getattr(data, "classes", None), getattr(data, "shape", None)
+        if isinstance(classes, int):
+            check_classes(self.skeleton, classes)
+        if isinstance(shape, tuple) and len(shape) == 3:
+            check_images(self.skeleton, shape)
+
+    def on_train_epoch_start(self) -> None:
+        self._reseed("epoch", self.current_epoch)
+
+    @override
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        self._reseed("batch", self.current_epoch, batch_idx)
+
+    def _reseed(self, *keys: int | str) -> None:
+        torch.manual_seed(derive_seed(self.seed, *keys, self.global_rank))
+
+    def check_batch(self, batch: Any, kind: str) -> None:
+        """Let the task refuse the first batch of a kind ("train", "val", ...)."""
+        if kind not in self._checked:
+            self.task.check(batch, self.skeleton)
+            self._checked.add(kind)
+
+    def guard_loss(self, loss: Tensor, batch_idx: int) -> None:
+        """Stop at a loss that is not finite; on an accelerator one step later, so that nothing waits for the device.
+
+        Raises:
+            NonFiniteLossError: names epoch, batch and the last good checkpoint.
+        """
+        self.check_pending_loss()
+        self._pending = (loss.detach(), self.current_epoch, batch_idx)
+        if loss.device.type == "cpu":
+            self.check_pending_loss()
+
+    def check_pending_loss(self) -> None:
+        """Look at the loss that `guard_loss` has kept, if there is one."""
+        pending, self._pending = self._pending, None
+        if pending is None or bool(torch.isfinite(pending[0]).all()):
+            return
+        paths = [
+            getattr(callback, "last_model_path", "") or getattr(callback, "best_model_path", "")
+            for callback in self.trainer.checkpoint_callbacks
+        ]
+        good = next((path for path in paths if path and Path(path).exists()), None)
+        raise NonFiniteLossError(
+            f"The loss is {float(pending[0])} in epoch {pending[1]}, batch {pending[2]}. "
+            + (f"The last good checkpoint is {good}. " if good else "No checkpoint was written yet. ")
+            + "Lower the learning rate, set `clip`, or look for broken values in the data."
+        )
+
+    def on_train_epoch_end(self) -> None:
+        self.check_pending_loss()
+
+    @contextmanager
+    def explain_out_of_memory(self, batch_size: int) -> Iterator[None]:
+        """Turn running out of memory into an error that names what to lower.
+
+        Raises:
+            RuntimeError: names batch size and channels.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            memory = isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
+            if not memory:
+                raise
+            raise RuntimeError(
+                f"Out of memory on {self.device} with batch_size={batch_size} and channels={self.skeleton.channels}: "
+                f"lower the data module's batch_size or the skeleton's channels. ({error})"
+            ) from error

@@ -1,0 +1,104 @@
+"""Optimizers and schedules of the papers, as plain settings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+
+from lightning_nas.config import Configurable
+
+
+def _check(owner: object, name: str, value: float, least: float) -> None:
+    if not value >= least:
+        raise ValueError(f"{type(owner).__name__}({name}={value}): give a number of at least {least}.")
+
+
+@dataclass(frozen=True)
+class Sgd(Configurable):
+    """Stochastic gradient descent of the weights and its schedule over epochs; the defaults are the DARTS search's.
+
+    Args:
+        lr: rate after the warm-up.
+        momentum: 0 turns it off.
+        weight_decay: L2 penalty of all weights.
+        nesterov: Nesterov's momentum.
+        schedule: "cosine" from `lr` to `lr_min`; "exponential" times `gamma` each epoch; "constant".
+        lr_min: where the cosine ends.
+        gamma: factor of the exponential schedule.
+        warmup_epochs: epochs in which the rate grows linearly to `lr`.
+
+    Example:
+        >>> [round(Sgd(lr=1.0, lr_min=0.0).factor(epoch, 4), 3) for epoch in range(4)]
+        [1.0, 0.854, 0.5, 0.146]
+    """
+
+    lr: float = 0.025
+    momentum: float = 0.9
+    weight_decay: float = 3e-4
+    nesterov: bool = False
+    schedule: Literal["cosine", "exponential", "constant"] = "cosine"
+    lr_min: float = 0.0
+    gamma: float = 0.97
+    warmup_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("lr", "momentum", "weight_decay", "lr_min", "warmup_epochs"):
+            _check(self, name, getattr(self, name), 0)
+        if self.schedule not in ("cosine", "exponential", "constant"):
+            raise ValueError(f"Sgd(schedule={self.schedule!r}): give 'cosine', 'exponential' or 'constant'.")
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("Sgd(nesterov=True, momentum=0): Nesterov's step needs a momentum: set one.")
+
+    def build(self, parameters: Iterable[Tensor]) -> torch.optim.SGD:
+        """The optimizer for `parameters`."""
+        return torch.optim.SGD(
+            parameters, self.lr, momentum=self.momentum, weight_decay=self.weight_decay, nesterov=self.nesterov
+        )
+
+    def factor(self, epoch: int, epochs: int) -> float:
+        """The rate in `epoch` (from 0) of a run of `epochs`, in multiples of `lr`."""
+        if epoch < self.warmup_epochs:
+            return (epoch + 1) / (self.warmup_epochs + 1)
+        epoch, epochs = epoch - self.warmup_epochs, max(epochs - self.warmup_epochs, 1)
+        if self.schedule == "exponential":
+            return self.gamma**epoch
+        if self.schedule == "constant" or self.lr == 0.0:
+            return 1.0
+        least = self.lr_min / self.lr
+        return least + (1.0 - least) * (1.0 + math.cos(math.pi * min(epoch, epochs) / epochs)) / 2.0
+
+    def scheduler(self, optimizer: torch.optim.Optimizer, epochs: int) -> LambdaLR:
+        """The schedule, to be stepped once an epoch."""
+        return LambdaLR(optimizer, lambda epoch: self.factor(epoch, epochs))
+
+
+@dataclass(frozen=True)
+class Adam(Configurable):
+    """Adam of the architecture parameters; the defaults are the DARTS search's.
+
+    Args:
+        lr: constant rate.
+        betas: decay of the two moments.
+        weight_decay: L2 penalty.
+    """
+
+    lr: float = 3e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    weight_decay: float = 1e-3
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))
+        _check(self, "lr", self.lr, 0)
+        _check(self, "weight_decay", self.weight_decay, 0)
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"Adam(betas={self.betas}): give two numbers in [0, 1).")
+
+    def build(self, parameters: Iterable[Tensor]) -> torch.optim.Adam:
+        """The optimizer for `parameters`."""
+        return torch.optim.Adam(parameters, self.lr, betas=self.betas, weight_decay=self.weight_decay)

@@ -1,0 +1,65 @@
+"""The base of every search."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from lightning.pytorch import Callback
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from lightning_nas.genotype import Genotype
+from lightning_nas.module import GuardedModule
+from lightning_nas.skeleton import Skeleton
+from lightning_nas.space import SearchSpace
+from lightning_nas.task import Task
+
+
+class SearchModule(GuardedModule, ABC):
+    """A search as a LightningModule: `Trainer.fit` runs it, `derive` gives what it has found.
+
+    Args:
+        space: where to search.
+        skeleton: sizes of the networks that are trained while searching.
+        task: loss and metric.
+        epochs: horizon of the schedules; None takes `Trainer.max_epochs`.
+    """
+
+    def __init__(self, space: SearchSpace, skeleton: Skeleton, task: Task, epochs: int | None = None) -> None:
+        super().__init__(skeleton, task, epochs)
+        self.space = space
+        self.automatic_optimization = False
+
+    @abstractmethod
+    def derive(self) -> Genotype:
+        """The best architecture at present; cheap, and without effect on the search."""
+
+    def configure_callbacks(self) -> Sequence[Callback] | Callback:
+        """No callbacks; the first hook of a run, where settings that would be ignored or break are refused.
+
+        Raises:
+            MisconfigurationException: names the trainer's argument, its value and the remedy.
+        """
+        trainer = self.trainer
+        if trainer.gradient_clip_val:
+            raise MisconfigurationException(
+                f"Trainer(gradient_clip_val={trainer.gradient_clip_val}) does not reach the two optimizers of a "
+                f"search: leave it out and set {type(self).__name__}(clip={trainer.gradient_clip_val})."
+            )
+        if trainer.accumulate_grad_batches != 1:
+            raise MisconfigurationException(
+                f"Trainer(accumulate_grad_batches={trainer.accumulate_grad_batches}) is not supported by a search, "
+                "which alternates between two batches: leave it out and set the data module's batch_size."
+            )
+        if trainer.precision == "16-mixed":
+            raise MisconfigurationException(
+                "Trainer(precision='16-mixed') would need a loss scaler around the architecture gradient: "
+                "use 'bf16-mixed' or '32-true'."
+            )
+        if not isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy)):
+            raise MisconfigurationException(
+                f"Trainer(strategy={type(trainer.strategy).__name__}) shards or moves the weights in ways that a "
+                "search does not support: use one device, or strategy='ddp'."
+            )
+        return []

@@ -1,0 +1,230 @@
+"""The family of differentiable searches: a relaxation, a supernet, and two alternating gradient steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torchmetrics import MeanMetric
+from typing_extensions import override
+
+from lightning_nas.edge import Architecture
+from lightning_nas.functional.relax import entropy
+from lightning_nas.functional.seeding import generator
+from lightning_nas.functional.unrolled import SgdStep, unrolled_gradient
+from lightning_nas.genotype import Genotype
+from lightning_nas.optimizer import Adam, Sgd
+from lightning_nas.relaxation import Parameters, Relaxation
+from lightning_nas.search.base import SearchModule
+from lightning_nas.search.parallel import average_buffers, average_tensors
+from lightning_nas.skeleton import Skeleton, batch_statistics
+from lightning_nas.space import SupernetSpace
+from lightning_nas.task import Classification, Task
+
+Extraction = Callable[[Mapping[str, Tensor], SupernetSpace], Genotype]
+"""From the probabilities of each group to a genotype, in place of the space's own rule."""
+
+
+class DifferentiableSearch(SearchModule):
+    """Bilevel search: each batch a step of the architecture on one half of the data, then one of the weights.
+
+    Gradients are split: the architecture step computes those of the architecture parameters alone, the weight step
+    those of the weights alone. Under DDP they are averaged here, for the parameters that took part; so a sampled path
+    needs no flag, and alphas and weights are equal on all ranks.
+
+    Args:
+        space: where to search.
+        skeleton: sizes of the supernet.
+        relaxation: from architecture parameters to the architecture that is run.
+        task: loss and metric; None is `Classification()`.
+        order: 1 uses the current weights in the architecture step, 2 looks one weight step ahead.
+        optimizer: SGD of the weights with its schedule.
+        architecture_optimizer: Adam of the architecture parameters.
+        clip: largest norm of the weights' gradient; None turns clipping off.
+        epochs: horizon of the schedules; None takes `Trainer.max_epochs`.
+        extraction: replaces the space's `discretize`; Python only.
+
+    Raises:
+        ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        space: SupernetSpace,
+        skeleton: Skeleton,
+        relaxation: Relaxation,
+        task: Task | None = None,
+        order: Literal[1, 2] = 1,
+        optimizer: Sgd = Sgd(lr_min=0.001),
+        architecture_optimizer: Adam = Adam(),
+        clip: float | None = 5.0,
+        epochs: int | None = None,
+        extraction: Extraction | None = None,
+    ) -> None:
+        super().__init__(space, skeleton, task or Classification(), epochs)
+        if order not in (1, 2):
+            raise ValueError(f"{type(self).__name__}(order={order}): give 1 or 2.")
+        if clip is not None and clip <= 0:
+            raise ValueError(f"{type(self).__name__}(clip={clip}): give a positive number, or None for no clipping.")
+        self.space: SupernetSpace = space
+        self.order, self.clip, self.extraction = order, clip, extraction
+        self.optimizer, self.architecture_optimizer = optimizer, architecture_optimizer
+        self.relaxation = relaxation
+        self.supernet = space.build(None, skeleton)
+        self.architecture = nn.ModuleDict(
+            {name: nn.ParameterDict(relaxation.init(group)) for name, group in space.groups.items()}
+        )
+        self.val_metric, self.discrete_metric = self.task.metric(skeleton), self.task.metric(skeleton)
+        self.val_loss = MeanMetric()
+
+    def recorded(self) -> dict[str, Any]:
+        """The arguments but for `extraction`, a function, which has no plain form."""
+        return {name: value for name, value in super().recorded().items() if name != "extraction"}
+
+    # --- what is searched -------------------------------------------------------------------------------------------
+
+    @property
+    def architecture_parameters(self) -> Parameters:
+        """Architecture parameters by group and name."""
+        return {name: dict(group.items()) for name, group in self.architecture.items()}  # type: ignore[operator]
+
+    def probabilities(self) -> dict[str, Tensor]:
+        """Probability of each candidate on each edge, (edges, candidates) for each group, detached."""
+        return {name: self.relaxation.probabilities(group) for name, group in self.architecture_parameters.items()}
+
+    def derive(self) -> Genotype:
+        probabilities = {name: value.cpu() for name, value in self.probabilities().items()}
+        return self.extraction(probabilities, self.space) if self.extraction else self.space.discretize(probabilities)
+
+    def relax(self, purpose: str, batch_idx: int) -> Architecture:
+        """The architecture to run for a purpose in a batch: the same on all ranks, and when it is asked for again."""
+        source = generator(self.seed, "relaxation", purpose, self.current_epoch, batch_idx)
+        architecture: Architecture = self.relaxation(self.architecture_parameters, source)
+        return architecture
+
+    # --- training ---------------------------------------------------------------------------------------------------
+
+    def on_fit_start(self) -> None:
+        """Refuse data that is not split in two.
+
+        Raises:
+            MisconfigurationException: the training batches are no {"train", "val"}.
+        """
+        self.trainer.fit_loop.setup_data()
+        loaders = self.trainer.train_dataloader
+        if not isinstance(loaders, Mapping) or set(loaders) != {"train", "val"}:
+            data = type(self.trainer.datamodule).__name__  # type: ignore[attr-defined]
+            raise MisconfigurationException(
+                f"datamodule={data}: a bilevel search needs two training batches at a time, one for the weights and "
+                "one for the architecture. Wrap the data module: Bilevel(datamodule, fraction=0.5)."
+            )
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        for half in ("train", "val"):
+            self.check_batch(batch[half], half)
+        weight_optimizer, architecture_optimizer = self.optimizers()  # type: ignore[attr-defined]
+        size = len(self.task.inputs(batch["train"]))
+        with self.explain_out_of_memory(size):
+            architecture_loss = self._architecture_step(batch, batch_idx, weight_optimizer, architecture_optimizer)
+            loss = self._weight_step(batch["train"], batch_idx, weight_optimizer)
+        self.guard_loss(loss, batch_idx)
+        self.log("train/loss", loss, prog_bar=True, batch_size=size)
+        self.log("search/arch_loss", architecture_loss, batch_size=size)
+
+    def _loss(self, batch: Any, purpose: str, batch_idx: int) -> Tensor:
+        output = self.supernet(self.task.inputs(batch), self.relax(purpose, batch_idx))
+        return self.task.loss(output, batch)
+
+    def _architecture_step(
+        self, batch: Any, batch_idx: int, weight_optimizer: LightningOptimizer, optimizer: LightningOptimizer
+    ) -> Tensor:
+        alphas = list(self.architecture.parameters())
+
+        def val_loss() -> Tensor:
+            loss = self._loss(batch["val"], "architecture", batch_idx)
+            return loss + self.relaxation.penalty(self.architecture_parameters).to(loss)
+
+        if self.order == 1:
+            loss = val_loss()
+            found = torch.autograd.grad(loss, alphas, allow_unused=True)
+            gradients = [torch.zeros_like(a) if g is None else g for a, g in zip(alphas, found, strict=True)]
+            gradients = average_tensors(gradients, self.trainer.strategy)
+        else:
+            weights = list(self.supernet.parameters())
+            loss, gradients = unrolled_gradient(
+                lambda: self._loss(batch["train"], "architecture", batch_idx),
+                val_loss,
+                weights,
+                alphas,
+                self._virtual_step(weights, weight_optimizer.optimizer),
+                reduce=lambda tensors: average_tensors(tensors, self.trainer.strategy),
+            )
+        for alpha, gradient in zip(alphas, gradients, strict=True):
+            alpha.grad = gradient
+        # Not through Lightning's wrapper: `global_step` then counts batches, which logging and max_steps expect.
+        optimizer.optimizer.step()
+        return loss.detach()
+
+    def _virtual_step(self, weights: list[nn.Parameter], optimizer: Optimizer) -> SgdStep:
+        buffers = [optimizer.state[weight].get("momentum_buffer") for weight in weights]
+        s = self.optimizer
+        return SgdStep(optimizer.param_groups[0]["lr"], s.momentum, s.weight_decay, s.nesterov, buffers)
+
+    def _weight_step(self, batch: Any, batch_idx: int, optimizer: LightningOptimizer) -> Tensor:
+        weights = list(self.supernet.parameters())
+        with torch.no_grad():
+            architecture = self.relax("weights", batch_idx)
+        loss = self.task.loss(self.supernet(self.task.inputs(batch), architecture), batch)
+        found = torch.autograd.grad(loss, weights, allow_unused=True)
+        took_part = [gradient for gradient in found if gradient is not None]
+        averaged = iter(average_tensors(took_part, self.trainer.strategy))
+        for weight, gradient in zip(weights, found, strict=True):
+            weight.grad = None if gradient is None else next(averaged)
+        optimizer.step()
+        return loss.detach()
+
+    @override
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        if self.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.clip)
+
+    def on_train_epoch_end(self) -> None:
+        super().on_train_epoch_end()
+        average_buffers(self.supernet, self.trainer.strategy)
+        self.lr_schedulers().step()  # type: ignore[union-attr]
+        for name, probabilities in self.probabilities().items():
+            self.log(f"search/entropy/{name}", entropy(probabilities))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        weights = self.optimizer.build(self.supernet.parameters())
+        architecture = self.architecture_optimizer.build(self.architecture.parameters())
+        return [weights, architecture], [self.optimizer.scheduler(weights, self.horizon)]
+
+    # --- validation -------------------------------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        average_buffers(self.supernet, self.trainer.strategy)
+        self._discrete = self.space.path(self.derive())
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Accuracy of the relaxed supernet, and of the architecture that would be extracted now.
+
+        The latter normalises with each batch's statistics: the running ones describe the mixture of all candidates.
+        """
+        self.check_batch(batch, "validation")
+        inputs = self.task.inputs(batch)
+        relaxed = self.supernet(inputs, self.relax("validation", batch_idx))
+        self.val_loss.update(self.task.loss(relaxed, batch))
+        self.task.update(self.val_metric, relaxed, batch)
+        with batch_statistics(self.supernet):
+            self.task.update(self.discrete_metric, self.supernet(inputs, self._discrete), batch)
+        name = f"val/{self.task.metric_name}"
+        self.log("val/loss", self.val_loss, on_step=False, on_epoch=True)
+        self.log(name, self.val_metric, on_step=False, on_epoch=True, prog_bar=True)
+        self.log(f"{name}_discrete", self.discrete_metric, on_step=False, on_epoch=True, prog_bar=True)

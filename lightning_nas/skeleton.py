@@ -1,0 +1,174 @@
+"""Skeletons: the sizes around the cells (the macro-architecture), and the norm that every network uses."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lightning_nas.config import Configurable
+
+
+class NetworkOutput(NamedTuple):
+    """What every network gives: logits (B, classes), and those of the auxiliary head in training if there is one."""
+
+    logits: Tensor
+    auxiliary: Tensor | None = None
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm that can be made to use the batch's own statistics without touching the running ones."""
+
+    use_batch_statistics = False
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.use_batch_statistics and not self.training:
+            return F.batch_norm(input, None, None, self.weight, self.bias, training=True, eps=self.eps)
+        return super().forward(input)
+
+
+@contextmanager
+def batch_statistics(network: nn.Module) -> Iterator[None]:
+    """Within it, a network in eval mode normalises with the statistics of each batch.
+
+    A path of a supernet needs it: the running statistics describe the mixture of all candidates.
+    """
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    try:
+        for norm in norms:
+            norm.use_batch_statistics = True
+        yield
+    finally:
+        for norm in norms:
+            norm.use_batch_statistics = False
+
+
+@dataclass(frozen=True)
+class Norm(Configurable):
+    """How the norms of edges and preprocessing are built; the stem's and the last one always have scale and shift.
+
+    Args:
+        affine: learn scale and shift.
+        statistics: in eval mode use the running statistics, or those of the batch.
+    """
+
+    affine: bool = True
+    statistics: Literal["running", "batch"] = "running"
+
+    def build(self, channels: int) -> BatchNorm:
+        """A norm over (B, channels, H, W)."""
+        return BatchNorm(channels, affine=self.affine, track_running_stats=self.statistics == "running")
+
+
+@dataclass(frozen=True)
+class Skeleton(Configurable, ABC):
+    """Sizes around what is searched.
+
+    Args:
+        channels: width of the first cells.
+        classes: number of classes.
+        in_channels: channels of the images, 3 for colour and 1 for grey.
+        norm: norms of edges and preprocessing; None is what the papers have: no scale and shift in a supernet, both
+            in a child.
+    """
+
+    channels: int = 16
+    classes: int = 10
+    in_channels: int = 3
+    norm: Norm | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("channels", 1), ("classes", 2), ("in_channels", 1)):
+            self._at_least(name, least)
+
+    def _at_least(self, name: str, least: int) -> None:
+        if getattr(self, name) < least:
+            raise ValueError(
+                f"{type(self).__name__}({name}={getattr(self, name)}): give an integer of at least {least}."
+            )
+
+    @property
+    @abstractmethod
+    def minimum_size(self) -> int:
+        """Least height and width, in pixels, of the images that the network can take."""
+
+    def edge_norm(self, supernet: bool) -> Norm:
+        """The norm of edges and preprocessing."""
+        return self.norm or Norm(affine=not supernet)
+
+    def outer_norm(self) -> Norm:
+        """The norm of stem, reduction blocks and head."""
+        return Norm(affine=True, statistics=self.norm.statistics if self.norm else "running")
+
+
+@dataclass(frozen=True)
+class CellSkeleton(Skeleton):
+    """A stack of normal cells with two reduction cells, at 1/3 and 2/3 of the depth (Zoph et al. 2018).
+
+    Args:
+        cells: how many cells are stacked: 8 in a search, 20 in a final network for CIFAR-10.
+        stem: "cifar": one 3x3 convolution at full resolution. "imagenet": three of stride 2, for images over 64 pixels.
+        stem_multiplier: width of the CIFAR stem in multiples of `channels`.
+        auxiliary: second classifier at 2/3 of the depth, used in training only.
+        pool_norm: an affine-free norm behind pools; None is what the authors have: in the supernet only.
+
+    Example:
+        >>> CellSkeleton(cells=20, channels=36, auxiliary=True).reductions
+        (6, 13)
+    """
+
+    cells: int = 8
+    stem: Literal["cifar", "imagenet"] = "cifar"
+    stem_multiplier: int = 3
+    auxiliary: bool = False
+    pool_norm: bool | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least("cells", 1)
+        self._at_least("stem_multiplier", 1)
+        if self.stem not in ("cifar", "imagenet"):
+            raise ValueError(f"CellSkeleton(stem={self.stem!r}): give 'cifar' or 'imagenet'.")
+        if self.stem == "imagenet" and self.channels < 2:
+            raise ValueError(f"CellSkeleton(channels={self.channels}): the ImageNet stem needs at least 2 channels.")
+
+    @property
+    def reductions(self) -> tuple[int, ...]:
+        """Indices of the reduction cells; a network of one cell has one."""
+        return tuple(sorted({self.cells // 3, 2 * self.cells // 3}))
+
+    @property
+    def minimum_size(self) -> int:
+        total = 2 ** len(self.reductions) * (8 if self.stem == "imagenet" else 1)
+        if not self.auxiliary:
+            return total
+        # Strides round up, so one pixel more than (least feature size - 1) * stride is enough.
+        return ((7 if self.stem == "imagenet" else 8) - 1) * total + 1
+
+    def with_pool_norm(self, supernet: bool) -> bool:
+        """Whether a norm stands behind pools."""
+        return supernet if self.pool_norm is None else self.pool_norm
+
+
+@dataclass(frozen=True)
+class StagedSkeleton(Skeleton):
+    """Three stages of cells with residual reduction blocks between them (Dong & Yang 2020, NAS-Bench-201).
+
+    Args:
+        cells_per_stage: N in the paper, 5 in the benchmark.
+    """
+
+    cells_per_stage: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._at_least("cells_per_stage", 1)
+
+    @property
+    def minimum_size(self) -> int:
+        return 4

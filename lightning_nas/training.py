@@ -1,0 +1,127 @@
+"""Training of one genotype: every child and every final network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim import Optimizer
+from torchmetrics import MeanMetric, Metric
+
+from lightning_nas.genotype import Genotype
+from lightning_nas.module import GuardedModule
+from lightning_nas.optimizer import Sgd
+from lightning_nas.skeleton import Skeleton
+from lightning_nas.space import SearchSpace
+from lightning_nas.task import Classification, Task
+
+
+class NetworkTraining(GuardedModule):
+    """Trains the network of one genotype from scratch; the defaults are the recipe of the DARTS authors.
+
+    Drop path is scheduled by the `DropPathSchedule` callback; cutout belongs to the data.
+
+    Args:
+        space: the space of the genotype.
+        genotype: the architecture, a path to a file that holds it, or its plain data.
+        skeleton: sizes of the network, with or without auxiliary head.
+        task: loss and metric; None is `Classification()`.
+        optimizer: SGD of the weights with its schedule.
+        clip: largest norm of the gradient; None turns clipping off. `Trainer(gradient_clip_val=...)` overrides it.
+        epochs: horizon of the schedule; None takes `Trainer.max_epochs`.
+
+    Raises:
+        ValueError: the genotype is none of the space, or its file cannot be read.
+
+    Example:
+        >>> from lightning_nas import CellSkeleton
+        >>> from lightning_nas.spaces import published
+        >>> space, genotype = published("DARTS_V2")
+        >>> training = NetworkTraining(space, genotype, CellSkeleton(cells=3, channels=4))
+        >>> training(torch.zeros(2, 3, 32, 32)).shape
+        torch.Size([2, 10])
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        genotype: Genotype | dict[str, Any] | str,
+        skeleton: Skeleton,
+        task: Task | None = None,
+        optimizer: Sgd = Sgd(),
+        clip: float | None = 5.0,
+        epochs: int | None = None,
+    ) -> None:
+        super().__init__(skeleton, task or Classification(), epochs)
+        if clip is not None and clip <= 0:
+            raise ValueError(f"NetworkTraining(clip={clip}): give a positive number, or None to turn clipping off.")
+        self.space, self.optimizer, self.clip = space, optimizer, clip
+        self.genotype = space.check(read_genotype(genotype))
+        self.network = space.build(self.genotype, skeleton)
+        self.val_metric, self.test_metric = self.task.metric(skeleton), self.task.metric(skeleton)
+        self.val_loss, self.test_loss = MeanMetric(), MeanMetric()
+
+    def recorded(self) -> dict[str, Any]:
+        """The arguments with the genotype itself in place of its file, so that a checkpoint stands alone."""
+        return {**super().recorded(), "genotype": self.genotype}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, classes) of images (B, C, H, W)."""
+        logits: Tensor = self.network(images).logits
+        return logits
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        self.check_batch(batch, "train")
+        inputs = self.task.inputs(batch)
+        with self.explain_out_of_memory(len(inputs)):
+            loss = self.task.loss(self.network(inputs), batch)
+        self.guard_loss(loss, batch_idx)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(inputs))
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self._evaluate("val", batch, self.val_loss, self.val_metric)
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self._evaluate("test", batch, self.test_loss, self.test_metric)
+
+    def _evaluate(self, kind: str, batch: Any, loss: Metric, metric: Metric) -> None:
+        self.check_batch(batch, kind)
+        output = self.network(self.task.inputs(batch))
+        loss.update(self.task.loss(output, batch))
+        self.task.update(metric, output, batch)
+        self.log(f"{kind}/loss", loss, on_step=False, on_epoch=True)
+        self.log(f"{kind}/{self.task.metric_name}", metric, on_step=False, on_epoch=True, prog_bar=True)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Class probabilities (B, classes)."""
+        return self(self.task.inputs(batch)).softmax(-1)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.optimizer.build(self.network.parameters())
+        return {"optimizer": optimizer, "lr_scheduler": self.optimizer.scheduler(optimizer, self.horizon)}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        if gradient_clip_val is not None:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        elif self.clip is not None:
+            self.clip_gradients(optimizer, self.clip, "norm")
+
+
+def read_genotype(source: Genotype | Mapping[str, Any] | str | Path) -> Genotype:
+    """The genotype itself, from its plain data, or from a file.
+
+    Raises:
+        ValueError: the file or the data is no genotype.
+    """
+    if isinstance(source, Genotype):
+        return source
+    return Genotype.from_dict(source) if isinstance(source, Mapping) else Genotype.load(source)

@@ -1,0 +1,32 @@
+"""What all tests share: seeds, threads, and quiet arguments for a Trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import seed_everything
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def seed() -> int:
+    """Every test starts from the same random state."""
+    return seed_everything(0, verbose=False)
+
+
+@pytest.fixture
+def trainer_kwargs(tmp_path: Path) -> dict[str, Any]:
+    """Arguments of a Trainer on the CPU that writes only below `tmp_path` and prints nothing."""
+    return {
+        "accelerator": "cpu",
+        "devices": 1,
+        "default_root_dir": tmp_path,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
