@@ -35,7 +35,8 @@ class ConfigurableMeta(ABCMeta):
         instance = super().__call__(*bound.args, **bound.kwargs)
         if not is_dataclass(cls):  # a dataclass is its own record
             bound.apply_defaults()
-            object.__setattr__(instance, _RECORD, dict(bound.arguments))
+            named = {n: v for n, v in bound.arguments.items() if signature.parameters[n].kind not in _VARIADIC}
+            object.__setattr__(instance, _RECORD, named | bound.kwargs)  # a class without __init__ has *args, **kwargs
         if isinstance(instance, HyperparametersMixin):
             instance.save_hyperparameters(init_args(instance))
         return instance

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from lightning_nas.config import Configurable
 from lightning_nas.functional.seeding import current_seed, derive_seed
+from lightning_nas.parallel import average_buffers
 from lightning_nas.skeleton import Skeleton
 from lightning_nas.task import Task, check_classes, check_images
 
@@ -117,6 +118,10 @@ class GuardedModule(LightningModule, Configurable):
 
     def on_train_epoch_end(self) -> None:
         self.check_pending_loss()
+        average_buffers(self, self.trainer.strategy)
+
+    def on_validation_epoch_start(self) -> None:
+        average_buffers(self, self.trainer.strategy)  # every rank then evaluates the same network
 
     @contextmanager
     def explain_out_of_memory(self, batch_size: int) -> Iterator[None]:

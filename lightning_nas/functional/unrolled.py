@@ -35,6 +35,11 @@ class SgdStep:
     nesterov: bool = False
     buffers: Sequence[Tensor | None] = ()
 
+    @property
+    def slope(self) -> float:
+        """How far the step moves a weight for each unit of its gradient."""
+        return self.lr * (1.0 + self.momentum) if self.nesterov else self.lr
+
     def direction(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
         """What the step subtracts from the weights, divided by the rate."""
         step = torch._foreach_add(list(gradients), list(weights), alpha=self.weight_decay)
@@ -60,7 +65,7 @@ def unrolled_gradient(
     """Gradient of L_val(w - lr * direction(w, alpha), alpha) with respect to the alphas.
 
     The correction lr * d2 L_train / d alpha d w * v, with v = dL_val/dw', is a central difference of step
-    epsilon / ||v|| (equation 8). The weights are moved in place and put back bit for bit; there is no second model.
+    epsilon / ||v|| (equation 8); with Nesterov's momentum m the gradient enters the step with lr * (1 + m) in place of lr. The weights are moved in place and put back bit for bit; there is no second model.
 
     Args:
         train_loss, val_loss: the two losses, each on its batch.
@@ -89,7 +94,7 @@ def unrolled_gradient(
         with torch.no_grad():
             torch._foreach_copy_(weights, saved)
     difference = reduce(list(torch._foreach_sub(plus, minus)))
-    factor = step.lr / (2 * radius)
+    factor = step.slope / (2 * radius)
     return loss.detach(), [d - factor * c for d, c in zip(direct, difference, strict=True)]
 
 

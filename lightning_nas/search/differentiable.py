@@ -20,9 +20,9 @@ from lightning_nas.functional.seeding import generator
 from lightning_nas.functional.unrolled import SgdStep, unrolled_gradient
 from lightning_nas.genotype import Genotype
 from lightning_nas.optimizer import Adam, Sgd
+from lightning_nas.parallel import average_tensors
 from lightning_nas.relaxation import Parameters, Relaxation
 from lightning_nas.search.base import SearchModule
-from lightning_nas.search.parallel import average_buffers, average_tensors
 from lightning_nas.skeleton import Skeleton, batch_statistics
 from lightning_nas.space import SupernetSpace
 from lightning_nas.task import Classification, Task
@@ -196,7 +196,6 @@ class DifferentiableSearch(SearchModule):
 
     def on_train_epoch_end(self) -> None:
         super().on_train_epoch_end()
-        average_buffers(self.supernet, self.trainer.strategy)
         self.lr_schedulers().step()  # type: ignore[union-attr]
         for name, probabilities in self.probabilities().items():
             self.log(f"search/entropy/{name}", entropy(probabilities))
@@ -209,7 +208,7 @@ class DifferentiableSearch(SearchModule):
     # --- validation -------------------------------------------------------------------------------------------------
 
     def on_validation_epoch_start(self) -> None:
-        average_buffers(self.supernet, self.trainer.strategy)
+        super().on_validation_epoch_start()
         self._discrete = self.space.path(self.derive())
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:

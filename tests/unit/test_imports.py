@@ -14,13 +14,13 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # What each part of the package may import of the package. A new part takes its place here.
 GROUND = {"functional", "config"}
 CORE = GROUND | {"genotype", "edge"}
-PARTS = CORE | {"skeleton", "space", "relaxation", "optimizer", "task", "sampler", "cost", "reward"}
+PARTS = CORE | {"skeleton", "space", "relaxation", "optimizer", "parallel", "task", "sampler", "cost", "reward"}
 TRAINING = PARTS | {"module", "controller", "training", "data"}
 EVALUATION = TRAINING | {"evaluator"}
 SEARCH = EVALUATION | {"search"}
 CALLBACKS = SEARCH | {"callbacks"}
 METHODS = CALLBACKS | {"methods"}
-ALL = METHODS | {"spaces", "testing", "cli", "__main__", "__init__"}
+ALL = METHODS | {"spaces", "testing", "chain", "cli", "__main__", "__init__"}
 MAY_IMPORT = (
     dict.fromkeys(GROUND, GROUND)
     | {"data": GROUND | {"data"}}
@@ -29,8 +29,8 @@ MAY_IMPORT = (
     | {"spaces": PARTS | {"spaces"}}
     | dict.fromkeys(("module", "controller", "training"), TRAINING)
     | {"evaluator": EVALUATION, "search": SEARCH}
-    | {"callbacks": CALLBACKS, "methods": METHODS, "testing": ALL - {"methods", "cli", "__main__"}}
-    | dict.fromkeys(("__init__", "cli", "__main__"), ALL)
+    | {"callbacks": CALLBACKS, "methods": METHODS, "testing": ALL - {"methods", "chain", "cli", "__main__"}}
+    | dict.fromkeys(("__init__", "chain", "cli", "__main__"), ALL)
 )
 
 

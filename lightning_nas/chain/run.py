@@ -1,0 +1,223 @@
+"""The chain: its settings, and its stages in order."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+
+from lightning_nas.chain.report import print_report
+from lightning_nas.chain.stage import Config, fit, stage_cli, training_config
+from lightning_nas.chain.state import ChainState
+from lightning_nas.config import class_path
+from lightning_nas.callbacks import ExtractGenotype
+from lightning_nas.functional.files import write_atomically
+from lightning_nas.functional.seeding import generator
+from lightning_nas.genotype import Genotype
+from lightning_nas.search import SearchModule
+from lightning_nas.space import SearchSpace
+
+
+@dataclass
+class Chain:
+    """Search, extraction, training of the network found, test; started again it goes on where it was.
+
+    With several seeds it is the protocol of the DARTS authors: one search a seed, a short training of each cell found,
+    and the full training of the one with the best validation accuracy.
+
+    Args:
+        search: fit config of a search, or the path of one.
+        retrain: fit config of `NetworkTraining` without genotype, or the path of one; `space` may be left out too.
+        output: folder of everything that is written.
+        seeds: one search for each.
+        select_epochs: epochs of the short trainings; needed with several seeds.
+        random_cells: number of random cells to train like the one found, as a baseline.
+
+    Raises:
+        ValueError: settings that contradict each other.
+    """
+
+    search: dict[str, Any] | str
+    retrain: dict[str, Any] | str
+    output: str = "runs/search"
+    seeds: list[int] = field(default_factory=lambda: [0])
+    select_epochs: int | None = None
+    random_cells: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds={self.seeds}: give at least one, and each once.")
+        if len(self.seeds) > 1 and (self.select_epochs is None or self.select_epochs < 1):
+            raise ValueError(f"select_epochs={self.select_epochs}: with several seeds, say how long each cell is trained.")
+        if self.random_cells < 0:
+            raise ValueError(f"random_cells={self.random_cells}: give 0 or more.")
+        self.search, self.retrain = read_config(self.search), read_config(self.retrain)
+        self._folder = Path(self.output)
+
+    def run(self) -> dict[str, Any]:
+        """All stages that are not done yet; the summary, which is also printed and kept as `summary.json`."""
+        self._state = ChainState(self._folder, asdict(self))
+        space = self._preflight()
+        found = [self._search(seed) for seed in self.seeds]
+        best = self._select(found, space)
+        final = self._train("final", self._genotype(best), space, self.seeds[0], save_config=True)
+        random = []
+        for index in range(self.random_cells):
+            genotype = space.sample(generator(self.seeds[0], "random cell", index))
+            random.append(self._train(f"random-{index}", genotype, space, self.seeds[0]))
+        summary = self._summary(space, best, final, random)
+        print_report(summary, self._folder)
+        return summary
+
+    # --- stages -----------------------------------------------------------------------------------------------------
+
+    def _preflight(self) -> SearchSpace:
+        """Construct everything once, so that a mistake in the last config shows before the search."""
+        assert isinstance(self.search, dict)
+        search = stage_cli(self.search, self._folder / "preflight", self.seeds[0]).model
+        if not isinstance(search, SearchModule):
+            raise ValueError(f"search: the model is a {type(search).__name__}, not a search such as DartsSearch.")
+        genotype = search.space.sample(generator(0, "preflight"))
+        training = stage_cli(self._training_config(genotype, search.space), self._folder / "preflight", self.seeds[0])
+        if len(self.seeds) > 1 and getattr(training.datamodule, "validation", None) == 0:
+            raise ValueError(
+                "retrain: with several seeds the best cell is chosen by validation accuracy, but the data has "
+                "validation=0: set a share, for example validation: 0.1."
+            )
+        return search.space
+
+    def _search(self, seed: int) -> dict[str, Any]:
+        name = f"search-{seed}"
+        done = self._state.result(name)
+        if done is not None:
+            return done
+        assert isinstance(self.search, dict)
+        folder = self._folder / name
+        rank_zero_info(f"[{name}] searching; files in {folder}")
+        file = str(folder.absolute() / "genotype.yaml")
+        extract: Config = {"class_path": class_path(ExtractGenotype), "init_args": {"filename": file}}
+        cli = stage_cli(self.search, folder, seed, [extract])
+        seconds = fit(cli, folder)
+        assert isinstance(cli.model, SearchModule)
+        return self._state.finish(name, {"genotype": cli.model.derive().to_dict(), "seconds": seconds, "seed": seed})
+
+    def _select(self, found: list[dict[str, Any]], space: SearchSpace) -> dict[str, Any]:
+        if len(found) == 1:
+            return found[0]
+        scores = []
+        for result in found:
+            seed = result["seed"]
+            trained = self._train(f"select-{seed}", self._genotype(result), space, seed, epochs=self.select_epochs)
+            scores.append(trained["validation"])
+        best = found[scores.index(max(scores))]
+        rank_zero_info(f"[select] validation accuracies {scores}: seed {best['seed']} is trained in full")
+        return best
+
+    def _train(
+        self,
+        name: str,
+        genotype: Genotype,
+        space: SearchSpace,
+        seed: int,
+        epochs: int | None = None,
+        save_config: bool = False,
+    ) -> dict[str, Any]:
+        done = self._state.result(name)
+        if done is not None:
+            return done
+        folder = self._folder / name
+        rank_zero_info(f"[{name}] training; files in {folder}")
+        config = self._training_config(genotype, space, epochs)
+        if save_config:
+            self._save(self._folder / "retrain.yaml", yaml.safe_dump(config, sort_keys=False))
+        cli = stage_cli(config, folder, seed)
+        seconds = fit(cli, folder)
+        metric = cli.model.task.metric_name  # type: ignore[union-attr]
+        result: dict[str, Any] = {"genotype": genotype.to_dict(), "seconds": seconds, "metric": metric}
+        result["parameters"] = sum(parameter.numel() for parameter in cli.model.parameters())
+        validation = cli.trainer.callback_metrics.get(f"val/{metric}")
+        result["validation"] = None if validation is None else float(validation)
+        if epochs is None:
+            result["test"] = cli.trainer.test(cli.model, cli.datamodule, verbose=False)[0][f"test/{metric}"]
+        return self._state.finish(name, result)
+
+    # --- parts ------------------------------------------------------------------------------------------------------
+
+    def _training_config(self, genotype: Genotype, space: SearchSpace, epochs: int | None = None) -> Config:
+        assert isinstance(self.retrain, dict)
+        return training_config(self.retrain, space.config(), genotype, epochs)
+
+    @staticmethod
+    def _genotype(result: dict[str, Any]) -> Genotype:
+        return Genotype.from_dict(result["genotype"])
+
+    def _summary(
+        self, space: SearchSpace, best: dict[str, Any], final: dict[str, Any], random: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        search, genotype = self._folder / f"search-{best['seed']}", self._genotype(best)
+        try:
+            cell = space.format(genotype)
+        except NotImplementedError:
+            cell = ", ".join(f"{name}={option}" for name, option in genotype)
+        files = {
+            "genotype": search / "genotype.yaml",
+            "picture": search / "genotype.png",
+            "TensorBoard log": search,
+            "network": self._folder / "final" / "checkpoints" / "last.ckpt",
+        }
+        summary = {
+            "cell": cell,
+            "parameters": final["parameters"],
+            "search_seconds": best["seconds"],
+            "training_seconds": final["seconds"],
+            "metric": final["metric"],
+            "test": final["test"],
+            "random": [result["test"] for result in random],
+            "files": {label: str(path) for label, path in files.items()},
+        }
+        self._save(self._folder / "summary.json", json.dumps(summary, indent=2))
+        return summary
+
+    @rank_zero_only
+    def _save(self, path: Path, text: str) -> None:
+        write_atomically(path, text)
+
+
+def read_config(source: dict[str, Any] | str) -> dict[str, Any]:
+    """A fit config from its file, or the config itself.
+
+    Raises:
+        ValueError: no such file, or it holds no mapping.
+    """
+    if isinstance(source, dict):
+        return copy.deepcopy(source)
+    if not Path(source).is_file():
+        raise ValueError(f"{source!r}: no such config file.")
+    content = yaml.safe_load(Path(source).read_text())
+    if not isinstance(content, dict):
+        raise ValueError(f"{source!r} holds no configuration (a mapping with model, data and trainer).")
+    return content
+
+
+def run_from_command_line(words: Sequence[str]) -> None:
+    """`lightning-nas run`; a mistake in the settings ends it with one message."""
+    parser = ArgumentParser(prog="lightning-nas run", description="Search, build, train and test in one go.")
+    parser.add_argument("--config", action="config", help="YAML file with the options below")
+    parser.add_class_arguments(Chain)
+    settings = parser.parse_args(list(words))
+    values = settings.as_dict()
+    values.pop("config", None)
+    try:
+        chain = Chain(**values)
+    except ValueError as error:
+        parser.error(str(error))
+    chain.run()
+
+

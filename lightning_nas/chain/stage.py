@@ -1,0 +1,78 @@
+"""One fit of a chain, from its config to a finished trainer, and from its last checkpoint if there is one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.callbacks import ModelCheckpoint, Timer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from lightning_nas.cli import NasCLI
+from lightning_nas.config import class_path
+from lightning_nas.genotype import Genotype
+
+Config = dict[str, Any]
+
+
+def stage_cli(config: Mapping[str, Any], folder: Path, seed: int, callbacks: list[Config] | None = None) -> NasCLI:
+    """Model, data and trainer of a fit config, everything it writes below `folder`.
+
+    Args:
+        config: what `lightning-nas fit --config` takes.
+        folder: of the stage.
+        seed: of the stage.
+        callbacks: configs of callbacks to add, unless the config names their class already.
+    """
+    config = copy.deepcopy(dict(config))
+    trainer = config["trainer"] = dict(config.get("trainer") or {})
+    if trainer.get("logger") in (None, True):
+        init_args: Config = {"save_dir": str(folder), "name": "", "version": ""}
+        trainer["logger"] = {"class_path": class_path(TensorBoardLogger), "init_args": init_args}
+    trainer.setdefault("default_root_dir", str(folder))
+    trainer.setdefault("log_every_n_steps", 10)
+    present = list(trainer.get("callbacks") or [])
+    names = {str(callback["class_path"]).rpartition(".")[2] for callback in present}
+    added = [call for call in callbacks or [] if call["class_path"].rpartition(".")[2] not in names]
+    last: Config = {"dirpath": str(folder / "checkpoints"), "save_last": True}
+    trainer["callbacks"] = [
+        *present,
+        *added,
+        {"class_path": class_path(Timer)},
+        {"class_path": class_path(ModelCheckpoint), "init_args": last},
+    ]
+    config["seed_everything"] = seed
+    return NasCLI(args=config, run=False)
+
+
+def fit(cli: NasCLI, folder: Path) -> float:
+    """Fit, from the last checkpoint if there is one; the seconds of training over all attempts.
+
+    The stage is not run again if its last epoch is done.
+    """
+    last = folder / "checkpoints" / "last.ckpt"
+    cli.trainer.fit(cli.model, cli.datamodule, ckpt_path=str(last) if last.is_file() else None)
+    timer = next(callback for callback in cli.trainer.callbacks if isinstance(callback, Timer))  # type: ignore[attr-defined]
+    return timer.time_elapsed("train")
+
+
+def training_config(
+    config: Mapping[str, Any], space: Config, genotype: Genotype, max_epochs: int | None = None
+) -> Config:
+    """A fit config of NetworkTraining with its space and genotype filled in.
+
+    Args:
+        config: the fit config, whose model lacks the genotype.
+        space: config of the space that was searched.
+        genotype: the architecture to train.
+        max_epochs: replaces the trainer's.
+    """
+    config = copy.deepcopy(dict(config))
+    model = config["model"] = dict(config.get("model") or {})
+    model.setdefault("class_path", "lightning_nas.training.NetworkTraining")
+    model["init_args"] = {"space": space, **(model.get("init_args") or {}), "genotype": genotype.to_dict()}
+    if max_epochs is not None:
+        config["trainer"] = {**(config.get("trainer") or {}), "max_epochs": max_epochs}
+    return config

@@ -1,0 +1,22 @@
+"""Image data modules, and the split that a bilevel search needs."""
+
+from __future__ import annotations
+
+from lightning_nas.data.augment import Augment
+from lightning_nas.data.base import ImageData
+from lightning_nas.data.bilevel import Bilevel
+from lightning_nas.data.cifar import Cifar10, Cifar100
+from lightning_nas.data.digits import Digits
+from lightning_nas.data.fashion_mnist import FashionMnist
+from lightning_nas.data.image_folder import ImageFolder
+
+__all__ = [
+    "Augment",
+    "Bilevel",
+    "Cifar10",
+    "Cifar100",
+    "Digits",
+    "FashionMnist",
+    "ImageData",
+    "ImageFolder",
+]
