@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 
 USAGE = """\
@@ -20,6 +21,8 @@ def main(words: Sequence[str] | None = None) -> None:
         words: the command line without the program's name; None takes the process's.
     """
     words = list(sys.argv[1:] if words is None else words)
+    # Lightning's own use of a torch name; nothing that a user could do about it.
+    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
     if not words or words[0] in ("-h", "--help"):
         print(USAGE, end="")
         raise SystemExit(0 if words else 2)

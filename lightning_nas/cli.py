@@ -9,7 +9,8 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from typing_extensions import override
 
 import lightning_nas.data
-import lightning_nas.methods  # noqa: F401 - a class is known by its short name once it is imported
+import lightning_nas.methods
+import lightning_nas.spaces  # noqa: F401 - a class is known by its short name once it is imported
 from lightning_nas.callbacks import WritePredictions
 
 

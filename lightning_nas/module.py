@@ -133,8 +133,8 @@ class GuardedModule(LightningModule, Configurable):
         try:
             yield
         except RuntimeError as error:
-            memory = isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
-            if not memory:
+            texts = ("not enough memory", "can't allocate memory")  # the CPU's, by platform
+            if not isinstance(error, torch.OutOfMemoryError) and not any(text in str(error) for text in texts):
                 raise
             raise RuntimeError(
                 f"Out of memory on {self.device} with batch_size={batch_size} and channels={self.skeleton.channels}: "

@@ -9,7 +9,7 @@ import pytest
 import torch
 from lightning import seed_everything
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # the tensors are tiny: threads would only wait for each other
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,6 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning_nas.chain.report import print_report
 from lightning_nas.chain.stage import Config, fit, stage_cli, training_config
 from lightning_nas.chain.state import ChainState
-from lightning_nas.config import class_path
 from lightning_nas.callbacks import ExtractGenotype
 from lightning_nas.functional.files import write_atomically
 from lightning_nas.functional.seeding import generator
@@ -101,8 +100,7 @@ class Chain:
         assert isinstance(self.search, dict)
         folder = self._folder / name
         rank_zero_info(f"[{name}] searching; files in {folder}")
-        file = str(folder.absolute() / "genotype.yaml")
-        extract: Config = {"class_path": class_path(ExtractGenotype), "init_args": {"filename": file}}
+        extract = ExtractGenotype(str(folder.absolute() / "genotype.yaml"))
         cli = stage_cli(self.search, folder, seed, [extract])
         seconds = fit(cli, folder)
         assert isinstance(cli.model, SearchModule)
@@ -162,6 +160,8 @@ class Chain:
         self, space: SearchSpace, best: dict[str, Any], final: dict[str, Any], random: list[dict[str, Any]]
     ) -> dict[str, Any]:
         search, genotype = self._folder / f"search-{best['seed']}", self._genotype(best)
+        stages = [self._state.result(f"{stage}-{seed}") for stage in ("search", "select") for seed in self.seeds]
+        cost = sum(stage["seconds"] for stage in stages if stage)
         try:
             cell = space.format(genotype)
         except NotImplementedError:
@@ -175,7 +175,7 @@ class Chain:
         summary = {
             "cell": cell,
             "parameters": final["parameters"],
-            "search_seconds": best["seconds"],
+            "search_seconds": cost,
             "training_seconds": final["seconds"],
             "metric": final["metric"],
             "test": final["test"],

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.callbacks import ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, Timer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from lightning_nas.cli import NasCLI
@@ -17,14 +18,14 @@ from lightning_nas.genotype import Genotype
 Config = dict[str, Any]
 
 
-def stage_cli(config: Mapping[str, Any], folder: Path, seed: int, callbacks: list[Config] | None = None) -> NasCLI:
+def stage_cli(config: Mapping[str, Any], folder: Path, seed: int, callbacks: Sequence[Callback] = ()) -> NasCLI:
     """Model, data and trainer of a fit config, everything it writes below `folder`.
 
     Args:
         config: what `lightning-nas fit --config` takes.
         folder: of the stage.
         seed: of the stage.
-        callbacks: configs of callbacks to add, unless the config names their class already.
+        callbacks: to add to those of the config.
     """
     config = copy.deepcopy(dict(config))
     trainer = config["trainer"] = dict(config.get("trainer") or {})
@@ -33,18 +34,12 @@ def stage_cli(config: Mapping[str, Any], folder: Path, seed: int, callbacks: lis
         trainer["logger"] = {"class_path": class_path(TensorBoardLogger), "init_args": init_args}
     trainer.setdefault("default_root_dir", str(folder))
     trainer.setdefault("log_every_n_steps", 10)
-    present = list(trainer.get("callbacks") or [])
-    names = {str(callback["class_path"]).rpartition(".")[2] for callback in present}
-    added = [call for call in callbacks or [] if call["class_path"].rpartition(".")[2] not in names]
-    last: Config = {"dirpath": str(folder / "checkpoints"), "save_last": True}
-    trainer["callbacks"] = [
-        *present,
-        *added,
-        {"class_path": class_path(Timer)},
-        {"class_path": class_path(ModelCheckpoint), "init_args": last},
-    ]
     config["seed_everything"] = seed
-    return NasCLI(args=config, run=False)
+    checkpoint = ModelCheckpoint(folder / "checkpoints", save_last=True)
+    with warnings.catch_warnings():
+        # Lightning takes a config beside a command line for a mistake; here the command line is the chain's.
+        warnings.filterwarnings("ignore", "LightningCLI's args parameter")
+        return NasCLI(config, run=False, trainer_defaults={"callbacks": [*callbacks, Timer(), checkpoint]})
 
 
 def fit(cli: NasCLI, folder: Path) -> float:

@@ -23,7 +23,9 @@ def run(case: str, folder: Path, devices: int, batch_size: int, frozen: bool) ->
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for name in ("PL_GLOBAL_SEED", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT"):
         environment.pop(name, None)
-    done = subprocess.run([sys.executable, WORKER, *words], env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, WORKER, *words], env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(devices)]
 
