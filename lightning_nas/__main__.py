@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ def main(words: Sequence[str] | None = None) -> None:
         words: the command line without the program's name; None takes the process's.
     """
     words = list(sys.argv[1:] if words is None else words)
-    # Lightning's own use of a torch name; nothing that a user could do about it.
+    # Lightning's own use of names that torch and jsonargparse retire; nothing that a user could do about it.
+    os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
     if not words or words[0] in ("-h", "--help"):
         print(USAGE, end="")
