@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule
@@ -39,6 +40,13 @@ class NasCLI(LightningCLI):
     @override
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_lightning_class_args(WritePredictions, "predictions")
+
+    @override
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        with warnings.catch_warnings():
+            # Lightning takes arguments beside a command line for a mistake; `lightning-nas` hands both on knowingly.
+            warnings.filterwarnings("ignore", "LightningCLI's args parameter")
+            super().parse_arguments(parser, args)
 
     @override
     def _parse_ckpt_path(self) -> None:

@@ -13,10 +13,10 @@ import yaml
 from jsonargparse import ArgumentParser
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
+from lightning_nas.callbacks import ExtractGenotype
 from lightning_nas.chain.report import print_report
 from lightning_nas.chain.stage import Config, fit, stage_cli, training_config
 from lightning_nas.chain.state import ChainState
-from lightning_nas.callbacks import ExtractGenotype
 from lightning_nas.functional.files import write_atomically
 from lightning_nas.functional.seeding import generator
 from lightning_nas.genotype import Genotype
@@ -54,7 +54,9 @@ class Chain:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds={self.seeds}: give at least one, and each once.")
         if len(self.seeds) > 1 and (self.select_epochs is None or self.select_epochs < 1):
-            raise ValueError(f"select_epochs={self.select_epochs}: with several seeds, say how long each cell is trained.")
+            raise ValueError(
+                f"select_epochs={self.select_epochs}: with several seeds, say how long."
+            )
         if self.random_cells < 0:
             raise ValueError(f"random_cells={self.random_cells}: give 0 or more.")
         self.search, self.retrain = read_config(self.search), read_config(self.retrain)
@@ -219,5 +221,3 @@ def run_from_command_line(words: Sequence[str]) -> None:
     except ValueError as error:
         parser.error(str(error))
     chain.run()
-
-

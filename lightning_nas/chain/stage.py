@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,10 +35,7 @@ def stage_cli(config: Mapping[str, Any], folder: Path, seed: int, callbacks: Seq
     trainer.setdefault("log_every_n_steps", 10)
     config["seed_everything"] = seed
     checkpoint = ModelCheckpoint(folder / "checkpoints", save_last=True)
-    with warnings.catch_warnings():
-        # Lightning takes a config beside a command line for a mistake; here the command line is the chain's.
-        warnings.filterwarnings("ignore", "LightningCLI's args parameter")
-        return NasCLI(config, run=False, trainer_defaults={"callbacks": [*callbacks, Timer(), checkpoint]})
+    return NasCLI(config, run=False, trainer_defaults={"callbacks": [*callbacks, Timer(), checkpoint]})
 
 
 def fit(cli: NasCLI, folder: Path) -> float:

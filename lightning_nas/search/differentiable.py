@@ -198,7 +198,7 @@ class DifferentiableSearch(SearchModule):
         super().on_train_epoch_end()
         self.lr_schedulers().step()  # type: ignore[union-attr]
         for name, probabilities in self.probabilities().items():
-            self.log(f"search/entropy/{name}", entropy(probabilities))
+            self.log(f"search/entropy/{name}", entropy(probabilities), sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         weights = self.optimizer.build(self.supernet.parameters())

@@ -1,0 +1,16 @@
+"""Callbacks that extract, stack, schedule and watch; they know the families of searches, never a method or a space."""
+
+from lightning_nas.callbacks.extraction import ExtractGenotype
+from lightning_nas.callbacks.monitor import ArchitectureMonitor
+from lightning_nas.callbacks.predictions import WritePredictions
+from lightning_nas.callbacks.schedules import DropPathSchedule, TemperatureSchedule
+from lightning_nas.callbacks.stacking import StackCells
+
+__all__ = [
+    "ArchitectureMonitor",
+    "DropPathSchedule",
+    "ExtractGenotype",
+    "StackCells",
+    "TemperatureSchedule",
+    "WritePredictions",
+]

@@ -1,0 +1,132 @@
+"""`ExtractGenotype`: what a search has found, as a file, a picture and in TensorBoard."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lightning_nas.callbacks.files import RunFile
+from lightning_nas.callbacks.searches import as_search, sound_genotype
+from lightning_nas.callbacks.tensorboard import figure_writers
+from lightning_nas.genotype import Genotype
+from lightning_nas.picture import draw_genotype, picture_bytes
+from lightning_nas.space import SearchSpace, SupernetSpace
+
+
+class ExtractGenotype(Callback):
+    """Writes the genotype, whenever it has changed, after each validation and each epoch and at the end of the search.
+
+    The end may be early: a limit of time or steps, early stopping, an error, or Ctrl-C. A genotype from architecture
+    parameters that are not finite is not written: the last good one stays. Checkpoints hold the genotype as plain data
+    under `checkpoint["callbacks"][callback.state_key]["genotype"]`.
+
+    A file that was there before the run, or was edited since, is kept as `genotype.yaml.1` (the next free number).
+
+    Args:
+        filename: `.json` is written as JSON, `.yaml` and `.yml` as YAML. A relative path lies in the trainer's log
+            folder.
+        picture: draw the cells into a PNG of the same name and into TensorBoard, where the space has cells to draw.
+
+    Raises:
+        ValueError: another suffix.
+
+    Example:
+        >>> ExtractGenotype("genotype.json").state_key
+        "ExtractGenotype{'filename': 'genotype.json', 'picture': True}"
+    """
+
+    def __init__(self, filename: str = "genotype.yaml", picture: bool = True) -> None:
+        super().__init__()
+        if Path(filename).suffix not in (".yaml", ".yml", ".json"):
+            raise ValueError(f"ExtractGenotype(filename={str(filename)!r}): give a name that ends in .yaml or .json.")
+        self.filename, self.picture = str(filename), picture
+        self._genotype_file = RunFile(filename)
+        self._picture_file = RunFile(Path(filename).with_suffix(".png"))
+        self._genotype: Genotype | None = None
+        self._training = False
+
+    @property
+    def state_key(self) -> str:
+        return self._generate_state_key(filename=self.filename, picture=self.picture)
+
+    @property
+    def path(self) -> Path:
+        """The genotype's file; known once a fit has been set up."""
+        return self._genotype_file.path
+
+    @property
+    def picture_path(self) -> Path:
+        """The picture's file; known once a fit has been set up."""
+        return self._picture_file.path
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            as_search(pl_module, self)
+            self._genotype_file.locate(trainer)
+            self._picture_file.locate(trainer)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # From here on: neither the sanity check nor `Trainer.validate` writes.
+        self._training, self._genotype = True, None
+        self._genotype_file.begin(trainer)
+        self._picture_file.begin(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._extract(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._extract(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._extract(trainer, pl_module)
+        self._training = False
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        self._extract(trainer, pl_module)
+        self._training = False
+
+    def _extract(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not (self._training and trainer.is_global_zero):
+            return
+        search = as_search(pl_module, self)
+        genotype = sound_genotype(search)
+        if genotype is None or (genotype == self._genotype and self.path.is_file()):
+            return
+        self._genotype = genotype
+        self._genotype_file.write(_serialized(genotype, self.path))
+        for writer in figure_writers(trainer):
+            writer.add_text("genotype", _as_text(search.space, genotype), trainer.global_step)
+        if self.picture and isinstance(search.space, SupernetSpace):
+            figure = draw_genotype(search.space, genotype)
+            self._picture_file.write(picture_bytes(figure))
+            for writer in figure_writers(trainer):
+                writer.add_figure("genotype", figure, trainer.global_step, close=False)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"written": self._genotype_file.digest, "drawn": self._picture_file.digest}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._genotype_file.digest, self._picture_file.digest = state_dict["written"], state_dict["drawn"]
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        genotype = sound_genotype(as_search(pl_module, self))
+        if genotype is not None:
+            checkpoint["callbacks"][self.state_key]["genotype"] = genotype.to_dict()
+
+
+def _serialized(genotype: Genotype, path: Path) -> str:
+    data = genotype.to_dict()
+    return json.dumps(data, indent=2) if path.suffix == ".json" else yaml.safe_dump(data, sort_keys=False)
+
+
+def _as_text(space: SearchSpace, genotype: Genotype) -> str:
+    """The published text format, or YAML where the space has none; as a block of code in Markdown."""
+    try:
+        text = space.format(genotype)
+    except NotImplementedError:
+        text = yaml.safe_dump(genotype.to_dict(), sort_keys=False)
+    return f"```\n{text}\n```"

@@ -1,0 +1,76 @@
+"""Files that a callback writes, without ever losing one that was there."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+from lightning_nas.functional.files import write_atomically
+
+
+class RunFile:
+    """A file that one run writes anew as it goes on.
+
+    A file in its place that is not, byte for byte, what this run wrote last belongs to an earlier run or to the user:
+    it is renamed to `<name>.1` (or the next free number) before a write.
+
+    Args:
+        filename: a relative path lies in the trainer's log folder, an absolute one is taken as it is.
+    """
+
+    def __init__(self, filename: str | Path) -> None:
+        self.filename = Path(filename).expanduser()
+        self.digest = ""
+        """Hash of what this run wrote last, for the checkpoint; empty if it wrote nothing."""
+        self._path: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies; known after `locate`."""
+        if self._path is None:
+            raise RuntimeError(f"{self.filename} has no folder yet: call locate(trainer) first.")
+        return self._path
+
+    def locate(self, trainer: Trainer) -> None:
+        """Find the folder; to be called in every process, since they agree on the log folder.
+
+        Raises:
+            MisconfigurationException: a folder has the file's name.
+        """
+        self._path = Path(trainer.log_dir or trainer.default_root_dir) / self.filename
+        if self._path.is_dir():
+            raise MisconfigurationException(
+                f"filename={str(self.filename)!r}: {self._path} is a folder; give another name."
+            )
+
+    def begin(self, trainer: Trainer) -> None:
+        """Own nothing yet if the run starts anew; a resumed one has loaded `digest` before."""
+        if trainer.global_step == 0 and trainer.current_epoch == 0:
+            self.digest = ""
+
+    def write(self, content: str | bytes) -> None:
+        """Write atomically, unless the file is as it should be; only on rank zero."""
+        data = content.encode() if isinstance(content, str) else content
+        existing = self.path.read_bytes() if self.path.is_file() else None
+        if existing is not None and existing != data and _digest(existing) != self.digest:
+            kept = _free_name(self.path)
+            self.path.rename(kept)
+            rank_zero_info(f"{self.path} was there before this run: kept as {kept.name}.")
+        if existing != data:
+            write_atomically(self.path, data)
+        self.digest = _digest(data)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _free_name(path: Path) -> Path:
+    number = 1
+    while (candidate := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    return candidate

@@ -1,0 +1,128 @@
+"""The config that trains what a search has found: a fit config of `NetworkTraining`, as plain data and as text."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import LightningDataModule
+
+from lightning_nas.callbacks.schedules import DropPathSchedule
+from lightning_nas.config import Configurable, class_path, instantiate, to_plain
+from lightning_nas.genotype import Genotype
+from lightning_nas.search import SearchModule
+from lightning_nas.skeleton import Skeleton
+from lightning_nas.training import NetworkTraining
+
+Plain = dict[str, Any]
+
+
+def read_template(path: str | Path) -> Plain:
+    """A fit config to fill in.
+
+    Raises:
+        ValueError: no such file, no YAML, or no mapping with a `model` in it.
+    """
+    where = f"StackCells(retrain={str(path)!r})"
+    if not Path(path).expanduser().is_file():
+        raise ValueError(f"{where}: no such file. Give a fit config of NetworkTraining, or None for the defaults.")
+    try:
+        template = yaml.safe_load(Path(path).expanduser().read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{where} cannot be read as YAML: {error}") from error
+    model = template.get("model") if isinstance(template, Mapping) else None
+    if not isinstance(template, Mapping) or not isinstance(model, Mapping) or "class_path" not in model:
+        raise ValueError(f"{where} is no fit config: expected `model` with a class_path, such as NetworkTraining.")
+    return dict(template)
+
+
+def template_skeleton(template: Mapping[str, Any]) -> Skeleton | None:
+    """The skeleton in a template; None if it has none.
+
+    Raises:
+        ValueError: what stands there is no skeleton.
+    """
+    plain = (template["model"].get("init_args") or {}).get("skeleton")
+    if plain is None:
+        return None
+    skeleton = instantiate({"class_path": plain} if isinstance(plain, str) else plain)
+    if not isinstance(skeleton, Skeleton):
+        raise ValueError(
+            f"The template's model.init_args.skeleton={plain!r} is no Skeleton: give class_path and init_args."
+        )
+    return skeleton
+
+
+def retrain_config(
+    search: SearchModule, genotype: Genotype, skeleton: Skeleton, data: Plain | None, epochs: int, drop_path: float
+) -> Plain:
+    """A fit config for the network of a genotype, with the task and the seed of the search.
+
+    Args:
+        search: where the genotype was found.
+        genotype: the architecture, written into the config.
+        skeleton: sizes of the network.
+        data: config of the data module; None leaves it out.
+        epochs: how long to train.
+        drop_path: what `DropPathSchedule` leads to; 0 leaves the callback out.
+    """
+    arguments = {
+        "space": search.space.config(),
+        "genotype": genotype.to_dict(),
+        "skeleton": skeleton.config(),
+        "task": search.task.config(),
+    }
+    trainer: Plain = {"max_epochs": epochs}
+    if drop_path > 0:
+        schedule = {"class_path": class_path(DropPathSchedule), "init_args": {"probability": drop_path}}
+        trainer["callbacks"] = [schedule]
+    config: Plain = {
+        "seed_everything": search.seed,
+        "model": {"class_path": class_path(NetworkTraining), "init_args": arguments},
+    }
+    return config | ({"data": data} if data else {}) | {"trainer": trainer}
+
+
+def fill_template(template: Mapping[str, Any], config: Plain) -> Plain:
+    """The template with what it lacks from `config`, and the found space, genotype and skeleton in any case."""
+    filled = config | dict(template)
+    filled["trainer"] = config["trainer"] | (template.get("trainer") or {})
+    found = config["model"]["init_args"]
+    fixed = {name: found[name] for name in ("space", "genotype", "skeleton")}
+    filled["model"] = dict(template["model"])
+    filled["model"]["init_args"] = found | (template["model"].get("init_args") or {}) | fixed
+    return filled
+
+
+def data_config(datamodule: LightningDataModule | None) -> Plain | None:
+    """Config of a data module, of the inner one if it wraps another for a bilevel search; None if it cannot be told.
+
+    A module that is no `Configurable` is written with the hyper-parameters that it saved.
+    """
+    inner = getattr(datamodule, "datamodule", datamodule)
+    if isinstance(inner, Configurable):
+        return inner.config()
+    path = "" if inner is None else class_path(type(inner))
+    if inner is None or "<locals>" in path or path.startswith("__main__."):
+        return None
+    try:
+        saved = to_plain(dict(inner.hparams_initial), path)
+    except ValueError:
+        return None
+    needed = [p.name for p in inspect.signature(type(inner)).parameters.values() if p.default is p.empty]
+    return {"class_path": path, "init_args": saved} if set(needed) <= set(saved) else None
+
+
+def config_text(config: Plain, path: Path, found_by: str) -> str:
+    """The config as YAML under a comment that says how to run it."""
+    lines = [
+        f"The network that {found_by} found. Relative paths below are as in the search, so run from the same folder:",
+        f"  lightning-nas fit --config {path}",
+    ]
+    if "data" not in config:
+        lines.append("Give the data too: its config could not be told from the search. Add the key `data` here:")
+        lines.append("  data: {class_path: your.package.YourDataModule, init_args: {batch_size: 96}}")
+    return "".join(f"# {line}\n" for line in lines) + yaml.safe_dump(config, sort_keys=False)

@@ -1,0 +1,143 @@
+"""`StackCells`: from the end of a search to a config that trains the final network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+
+from lightning_nas.callbacks.files import RunFile
+from lightning_nas.callbacks.retrain import (
+    config_text,
+    data_config,
+    fill_template,
+    read_template,
+    retrain_config,
+    template_skeleton,
+)
+from lightning_nas.callbacks.searches import as_search, sound_genotype
+from lightning_nas.edge import DropPath
+from lightning_nas.functional.seeding import generator
+from lightning_nas.search import SearchModule
+from lightning_nas.skeleton import Skeleton
+from lightning_nas.task import check_classes
+
+
+class StackCells(Callback):
+    """Writes, when the search ends, a ready config for `lightning-nas fit --config retrain.yaml`.
+
+    The end may be early, as for `ExtractGenotype`. The config trains the genotype found, in a network of other sizes,
+    with the task, the seed and the data of the search (the inner module's where a `Bilevel` splits it). A file that was
+    there before the run, or was edited since, is kept as `retrain.yaml.1` (the next free number); so is that of an
+    interrupted run when it goes on.
+
+    Args:
+        skeleton: sizes of the final network; None takes the template's.
+        retrain: a fit config of `NetworkTraining` to fill in: what it says wins over the defaults and over `epochs` and
+            `drop_path`; its model's space, genotype and skeleton are replaced by what is found and by `skeleton`.
+        filename: a relative path lies in the trainer's log folder.
+        epochs: how long to train.
+        drop_path: probability that the drop path schedule leads to; 0 trains without.
+
+    Raises:
+        ValueError: an argument is out of range, or the template cannot be read.
+
+    Example:
+        >>> from lightning_nas import CellSkeleton
+        >>> StackCells(CellSkeleton(cells=20, channels=36, auxiliary=True)).skeleton.cells
+        20
+    """
+
+    def __init__(
+        self,
+        skeleton: Skeleton | None = None,
+        retrain: str | None = None,
+        filename: str = "retrain.yaml",
+        epochs: int = 600,
+        drop_path: float = 0.2,
+    ) -> None:
+        super().__init__()
+        if Path(filename).suffix not in (".yaml", ".yml"):
+            raise ValueError(f"StackCells(filename={str(filename)!r}): give a name that ends in .yaml.")
+        if epochs < 1:
+            raise ValueError(f"StackCells(epochs={epochs}): give at least 1.")
+        if not 0.0 <= drop_path < 1.0:
+            raise ValueError(f"StackCells(drop_path={drop_path}): give a number in [0, 1).")
+        self.template = None if retrain is None else read_template(retrain)
+        if skeleton is None and self.template is not None:
+            skeleton = template_skeleton(self.template)
+        if not isinstance(skeleton, Skeleton):
+            raise ValueError(
+                f"StackCells(skeleton={skeleton!r}): give a skeleton, such as CellSkeleton(cells=20, channels=36), "
+                "here or in the template."
+            )
+        self.skeleton, self.epochs, self.drop_path = skeleton, epochs, drop_path
+        self._file = RunFile(filename)
+        self._training = False
+        self._can_drop = False
+
+    @property
+    def path(self) -> Path:
+        """The config's file; known once a fit has been set up."""
+        return self._file.path
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse, before the search starts, a final network that could not be built or trained.
+
+        Raises:
+            MisconfigurationException: the skeleton does not fit the space or the data.
+        """
+        if stage != "fit":
+            return
+        search = as_search(pl_module, self)
+        self._file.locate(trainer)
+        if not (self.template and "data" in self.template):  # a template may bring other data
+            check_classes(self.skeleton, search.skeleton.classes)
+            self._check_channels(search)
+        any_genotype = search.space.sample(generator(0, "stack"))
+        try:
+            with torch.device("meta"):
+                network = search.space.build(any_genotype, self.skeleton)
+        except ValueError as error:
+            raise MisconfigurationException(f"StackCells(skeleton={self.skeleton}): {error}") from error
+        self._can_drop = any(isinstance(module, DropPath) for module in network.modules())
+
+    def _check_channels(self, search: SearchModule) -> None:
+        if self.skeleton.in_channels != search.skeleton.in_channels:
+            raise MisconfigurationException(
+                f"StackCells(skeleton=...) has in_channels={self.skeleton.in_channels}, but the data of the search has "
+                f"{search.skeleton.in_channels} channels: set in_channels={search.skeleton.in_channels}."
+            )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._training = True
+        self._file.begin(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stack(trainer, pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        self._stack(trainer, pl_module)
+
+    def _stack(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        training, self._training = self._training, False
+        if not (training and trainer.is_global_zero):
+            return
+        search = as_search(pl_module, self)
+        genotype = sound_genotype(search)
+        if genotype is None:
+            return
+        data = data_config(trainer.datamodule)  # type: ignore[attr-defined]
+        drop_path = self.drop_path if self._can_drop else 0.0
+        config = retrain_config(search, genotype, self.skeleton, data, self.epochs, drop_path)
+        if self.template is not None:
+            config = fill_template(self.template, config)
+        self._file.write(config_text(config, self.path, type(search).__name__))
+        if "data" not in config:
+            rank_zero_warn(
+                f"{self.path} has no `data`: the config of the search's data could not be told. Add it to the file, or "
+                "derive the data module from lightning_nas.Configurable, or let it call save_hyperparameters()."
+            )
