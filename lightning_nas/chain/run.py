@@ -54,9 +54,7 @@ class Chain:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds={self.seeds}: give at least one, and each once.")
         if len(self.seeds) > 1 and (self.select_epochs is None or self.select_epochs < 1):
-            raise ValueError(
-                f"select_epochs={self.select_epochs}: with several seeds, say how long."
-            )
+            raise ValueError(f"select_epochs={self.select_epochs}: with several seeds, say how long.")
         if self.random_cells < 0:
             raise ValueError(f"random_cells={self.random_cells}: give 0 or more.")
         self.search, self.retrain = read_config(self.search), read_config(self.retrain)
@@ -139,7 +137,7 @@ class Chain:
             self._save(self._folder / "retrain.yaml", yaml.safe_dump(config, sort_keys=False))
         cli = stage_cli(config, folder, seed)
         seconds = fit(cli, folder)
-        metric = cli.model.task.metric_name  # type: ignore[union-attr]
+        metric = cli.model.task.metric_name
         result: dict[str, Any] = {"genotype": genotype.to_dict(), "seconds": seconds, "metric": metric}
         result["parameters"] = sum(parameter.numel() for parameter in cli.model.parameters())
         validation = cli.trainer.callback_metrics.get(f"val/{metric}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from lightning_nas.genotype import Genotype
 Config = dict[str, Any]
 
 
-def stage_cli(config: Mapping[str, Any], folder: Path, seed: int, callbacks: Sequence[Callback] = ()) -> NasCLI:
+def stage_cli(config: Config, folder: Path, seed: int, callbacks: Sequence[Callback] = ()) -> NasCLI:
     """Model, data and trainer of a fit config, everything it writes below `folder`.
 
     Args:
@@ -26,7 +26,7 @@ def stage_cli(config: Mapping[str, Any], folder: Path, seed: int, callbacks: Seq
         seed: of the stage.
         callbacks: to add to those of the config.
     """
-    config = copy.deepcopy(dict(config))
+    config = copy.deepcopy(config)
     trainer = config["trainer"] = dict(config.get("trainer") or {})
     if trainer.get("logger") in (None, True):
         init_args: Config = {"save_dir": str(folder), "name": "", "version": ""}
@@ -49,9 +49,7 @@ def fit(cli: NasCLI, folder: Path) -> float:
     return timer.time_elapsed("train")
 
 
-def training_config(
-    config: Mapping[str, Any], space: Config, genotype: Genotype, max_epochs: int | None = None
-) -> Config:
+def training_config(config: Config, space: Config, genotype: Genotype, max_epochs: int | None = None) -> Config:
     """A fit config of NetworkTraining with its space and genotype filled in.
 
     Args:
@@ -60,7 +58,7 @@ def training_config(
         genotype: the architecture to train.
         max_epochs: replaces the trainer's.
     """
-    config = copy.deepcopy(dict(config))
+    config = copy.deepcopy(config)
     model = config["model"] = dict(config.get("model") or {})
     model.setdefault("class_path", "lightning_nas.training.NetworkTraining")
     model["init_args"] = {"space": space, **(model.get("init_args") or {}), "genotype": genotype.to_dict()}
