@@ -6,8 +6,9 @@ INSTALLED := .venv/.installed
 
 .PHONY: demo test lint format clean
 
+# The demo's networks are tiny: a second thread would only wait for the first.
 demo: $(INSTALLED)
-	$(BIN)/lightning-nas run --config configs/quickstart.yaml
+	OMP_NUM_THREADS=1 $(BIN)/lightning-nas run --config configs/quickstart.yaml
 
 test: lint
 	$(BIN)/python -m pytest
