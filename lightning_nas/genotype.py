@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,12 @@ class Decision:
 
     Args:
         name: unique in its space, dotted from coarse to fine: `normal.2.op0`.
-        options: what can be chosen, at least one.
+        options: what can be chosen, at least one; a sequence that is computed where there are very many.
         condition: when the decision counts; None means always.
     """
 
     name: str
-    options: tuple[str, ...]
+    options: Sequence[str]
     condition: Condition | None = None
 
     def active(self, prefix: Mapping[str, str]) -> bool:
@@ -43,6 +43,11 @@ class Decision:
     def sample(self, generator: torch.Generator) -> str:
         """An option drawn uniformly."""
         return self.options[int(torch.randint(len(self.options), (), generator=generator))]
+
+    def another(self, option: str, generator: torch.Generator) -> str:
+        """An option drawn uniformly from those that differ from `option`."""
+        drawn = self.options[int(torch.randint(len(self.options) - 1, (), generator=generator))]
+        return drawn if drawn != option else self.options[-1]
 
 
 @dataclass(frozen=True)

@@ -83,8 +83,7 @@ class SearchSpace(Configurable, ABC):
         if not changeable:
             raise ValueError(f"{type(self).__name__} holds one architecture only: there is nothing to mutate.")
         chosen = changeable[int(torch.randint(len(changeable), (), generator=generator))]
-        others = [option for option in chosen.options if option != old[chosen.name]]
-        old[chosen.name] = others[int(torch.randint(len(others), (), generator=generator))]
+        old[chosen.name] = chosen.another(old[chosen.name], generator)
         choices: dict[str, str] = {}
         for decision in self.decisions:
             if decision.active(choices):
@@ -110,7 +109,7 @@ class SearchSpace(Configurable, ABC):
             if choices[decision_name] not in decision.options:
                 raise ValueError(
                     f"The genotype chooses {decision_name}={choices[decision_name]!r}, which {name} does not offer: "
-                    f"give one of {', '.join(decision.options)}."
+                    f"give one of {', '.join(decision.options[:20])}."
                 )
         for decision_name in choices:
             if decision_name not in active:

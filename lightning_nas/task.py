@@ -63,7 +63,7 @@ class Classification(Task):
         super().__init__()
         if not 0.0 <= label_smoothing < 1.0:
             raise ValueError(f"Classification(label_smoothing={label_smoothing}): give a number in [0, 1).")
-        if class_weights is not None and (min(class_weights) < 0 or max(class_weights) == 0):
+        if class_weights is not None and (min(class_weights, default=-1) < 0 or max(class_weights) == 0):
             raise ValueError(f"Classification(class_weights={list(class_weights)}): give weights >= 0, not all 0.")
         if auxiliary_weight < 0:
             raise ValueError(f"Classification(auxiliary_weight={auxiliary_weight}): give a number >= 0.")
@@ -100,11 +100,11 @@ class Classification(Task):
         """
         images, targets = batch[0], batch[1]
         check_images(skeleton, tuple(images.shape[1:]))
-        highest = int(targets.max())
-        if highest >= skeleton.classes or int(targets.min()) < 0:
+        lowest, highest = int(targets.min()), int(targets.max())
+        if highest >= skeleton.classes or lowest < 0:
             raise MisconfigurationException(
-                f"The data has the label {highest}, but the skeleton has classes={skeleton.classes}: "
-                f"set classes={highest + 1} or more, or count labels from 0."
+                f"The data has the label {min(lowest, 0) or highest}, but the skeleton has classes={skeleton.classes}: "
+                + ("count labels from 0." if lowest < 0 else f"set classes={highest + 1} or more.")
             )
         if self.class_weights is not None and len(self.class_weights) != skeleton.classes:
             raise MisconfigurationException(

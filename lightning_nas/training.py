@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
@@ -32,9 +33,11 @@ class NetworkTraining(GuardedModule):
         optimizer: SGD of the weights with its schedule.
         clip: largest norm of the gradient; None turns clipping off. `Trainer(gradient_clip_val=...)` overrides it.
         epochs: horizon of the schedule; None takes `Trainer.max_epochs`.
+        weights: checkpoint of a `NetworkTraining` of the same architecture to start from; None starts from scratch.
+        sync_metrics: average metrics over processes; off where each process trains a network of its own.
 
     Raises:
-        ValueError: the genotype is none of the space, or its file cannot be read.
+        ValueError: the genotype is none of the space, or a file cannot be read.
 
     Example:
         >>> from lightning_nas import CellSkeleton
@@ -54,6 +57,8 @@ class NetworkTraining(GuardedModule):
         optimizer: Sgd = Sgd(),
         clip: float | None = 5.0,
         epochs: int | None = None,
+        weights: str | None = None,
+        sync_metrics: bool = True,
     ) -> None:
         super().__init__(skeleton, task or Classification(), epochs)
         if clip is not None and clip <= 0:
@@ -61,12 +66,14 @@ class NetworkTraining(GuardedModule):
         self.space, self.optimizer, self.clip = space, optimizer, clip
         self.genotype = space.check(read_genotype(genotype))
         self.network = space.build(self.genotype, skeleton)
-        self.val_metric, self.test_metric = self.task.metric(skeleton), self.task.metric(skeleton)
-        self.val_loss, self.test_loss = MeanMetric(), MeanMetric()
+        if weights is not None:
+            self.network.load_state_dict(read_weights(weights))
+        self.val_metric, self.test_metric = (self.task.metric(skeleton, sync_metrics) for _ in range(2))
+        self.val_loss, self.test_loss = (MeanMetric(sync_on_compute=sync_metrics) for _ in range(2))
 
     def recorded(self) -> dict[str, Any]:
-        """The arguments with the genotype itself in place of its file, so that a checkpoint stands alone."""
-        return {**super().recorded(), "genotype": self.genotype}
+        """The arguments without references to files, so that a checkpoint stands alone: it has the weights itself."""
+        return {**super().recorded(), "genotype": self.genotype, "weights": None}
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, classes) of images (B, C, H, W)."""
@@ -114,6 +121,22 @@ class NetworkTraining(GuardedModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         elif self.clip is not None:
             self.clip_gradients(optimizer, self.clip, "norm")
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """Weights and buffers of the network in a checkpoint of `NetworkTraining`.
+
+    Raises:
+        ValueError: no such file, or no such checkpoint.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"weights={str(path)!r}: no such file. Give a checkpoint that a NetworkTraining has saved.")
+    state = torch.load(path, map_location="cpu", weights_only=True).get("state_dict", {})
+    prefix = "network."
+    found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    if not found:
+        raise ValueError(f"weights={str(path)!r} is no checkpoint of a NetworkTraining: it holds no network.")
+    return found
 
 
 def read_genotype(source: Genotype | Mapping[str, Any] | str | Path) -> Genotype:

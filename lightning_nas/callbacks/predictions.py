@@ -18,7 +18,7 @@ from lightning_nas.functional.files import write_atomically
 class WritePredictions(Callback):
     """Writes what `Trainer.predict` gives as CSV: file, class, probability of that class.
 
-    The data module names the files (`predict_files`) and, if it knows them, the classes (`class_names`); its batches are
+    The data module names the files (`predict_files`) and, if it knows them, the classes (`class_names`). A batch is
     (images, positions in `predict_files`). Data of another form is left alone.
 
     Args:

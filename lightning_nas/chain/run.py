@@ -36,7 +36,8 @@ class Chain:
         retrain: fit config of `NetworkTraining` without genotype, or the path of one; `space` may be left out too.
         output: folder of everything that is written.
         seeds: one search for each.
-        select_epochs: epochs of the short trainings; needed with several seeds.
+        select: fit config of the short trainings, or its path; None takes `retrain`.
+        select_epochs: epochs of the short trainings; None takes those of `select`.
         random_cells: number of random cells to train like the one found, as a baseline.
 
     Raises:
@@ -47,17 +48,21 @@ class Chain:
     retrain: dict[str, Any] | str
     output: str = "runs/search"
     seeds: list[int] = field(default_factory=lambda: [0])
+    select: dict[str, Any] | str | None = None
     select_epochs: int | None = None
     random_cells: int = 0
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds={self.seeds}: give at least one, and each once.")
-        if len(self.seeds) > 1 and (self.select_epochs is None or self.select_epochs < 1):
-            raise ValueError(f"select_epochs={self.select_epochs}: with several seeds, say how long.")
+        if len(self.seeds) > 1 and self.select is None and self.select_epochs is None:
+            raise ValueError("select_epochs=None: with several seeds, say how long the cells found are trained.")
+        if self.select_epochs is not None and self.select_epochs < 1:
+            raise ValueError(f"select_epochs={self.select_epochs}: give at least 1.")
         if self.random_cells < 0:
             raise ValueError(f"random_cells={self.random_cells}: give 0 or more.")
         self.search, self.retrain = read_config(self.search), read_config(self.retrain)
+        self.select = read_config(self.select) if self.select is not None else self.retrain
         self._folder = Path(self.output)
 
     def run(self) -> dict[str, Any]:
@@ -66,11 +71,10 @@ class Chain:
         space = self._preflight()
         found = [self._search(seed) for seed in self.seeds]
         best = self._select(found, space)
-        final = self._train("final", self._genotype(best), space, self.seeds[0], save_config=True)
-        random = []
-        for index in range(self.random_cells):
-            genotype = space.sample(generator(self.seeds[0], "random cell", index))
-            random.append(self._train(f"random-{index}", genotype, space, self.seeds[0]))
+        config = training_config(_plain(self.retrain), space.config(), self._genotype(best))
+        self._save(self._folder / "retrain.yaml", yaml.safe_dump(config, sort_keys=False))
+        final = self._train("final", config, self.seeds[0])
+        random = [self._train_random(index, space) for index in range(self.random_cells)]
         summary = self._summary(space, best, final, random)
         print_report(summary, self._folder)
         return summary
@@ -79,15 +83,16 @@ class Chain:
 
     def _preflight(self) -> SearchSpace:
         """Construct everything once, so that a mistake in the last config shows before the search."""
-        assert isinstance(self.search, dict)
-        search = stage_cli(self.search, self._folder / "preflight", self.seeds[0]).model
+        search = stage_cli(_plain(self.search), self._folder / "preflight", self.seeds[0]).model
         if not isinstance(search, SearchModule):
             raise ValueError(f"search: the model is a {type(search).__name__}, not a search such as DartsSearch.")
         genotype = search.space.sample(generator(0, "preflight"))
-        training = stage_cli(self._training_config(genotype, search.space), self._folder / "preflight", self.seeds[0])
+        for source in (self.retrain, self.select):
+            config = training_config(_plain(source), search.space.config(), genotype)
+            training = stage_cli(config, self._folder / "preflight", self.seeds[0])
         if len(self.seeds) > 1 and getattr(training.datamodule, "validation", None) == 0:
             raise ValueError(
-                "retrain: with several seeds the best cell is chosen by validation accuracy, but the data has "
+                "select: with several seeds the best cell is chosen by validation accuracy, but the data has "
                 "validation=0: set a share, for example validation: 0.1."
             )
         return search.space
@@ -97,11 +102,10 @@ class Chain:
         done = self._state.result(name)
         if done is not None:
             return done
-        assert isinstance(self.search, dict)
         folder = self._folder / name
         rank_zero_info(f"[{name}] searching; files in {folder}")
         extract = ExtractGenotype(str(folder.absolute() / "genotype.yaml"))
-        cli = stage_cli(self.search, folder, seed, [extract])
+        cli = stage_cli(_plain(self.search), folder, seed, [extract])
         seconds = fit(cli, folder)
         assert isinstance(cli.model, SearchModule)
         return self._state.finish(name, {"genotype": cli.model.derive().to_dict(), "seconds": seconds, "seed": seed})
@@ -112,45 +116,36 @@ class Chain:
         scores = []
         for result in found:
             seed = result["seed"]
-            trained = self._train(f"select-{seed}", self._genotype(result), space, seed, epochs=self.select_epochs)
-            scores.append(trained["validation"])
+            config = training_config(_plain(self.select), space.config(), self._genotype(result), self.select_epochs)
+            scores.append(self._train(f"select-{seed}", config, seed, test=False)["validation"])
         best = found[scores.index(max(scores))]
         rank_zero_info(f"[select] validation accuracies {scores}: seed {best['seed']} is trained in full")
         return best
 
-    def _train(
-        self,
-        name: str,
-        genotype: Genotype,
-        space: SearchSpace,
-        seed: int,
-        epochs: int | None = None,
-        save_config: bool = False,
-    ) -> dict[str, Any]:
+    def _train(self, name: str, config: Config, seed: int, test: bool = True) -> dict[str, Any]:
         done = self._state.result(name)
         if done is not None:
             return done
         folder = self._folder / name
         rank_zero_info(f"[{name}] training; files in {folder}")
-        config = self._training_config(genotype, space, epochs)
-        if save_config:
-            self._save(self._folder / "retrain.yaml", yaml.safe_dump(config, sort_keys=False))
         cli = stage_cli(config, folder, seed)
         seconds = fit(cli, folder)
         metric = cli.model.task.metric_name
-        result: dict[str, Any] = {"genotype": genotype.to_dict(), "seconds": seconds, "metric": metric}
+        result: dict[str, Any] = {"seconds": seconds, "metric": metric}
         result["parameters"] = sum(parameter.numel() for parameter in cli.model.parameters())
         validation = cli.trainer.callback_metrics.get(f"val/{metric}")
         result["validation"] = None if validation is None else float(validation)
-        if epochs is None:
+        if test:
             result["test"] = cli.trainer.test(cli.model, cli.datamodule, verbose=False)[0][f"test/{metric}"]
         return self._state.finish(name, result)
 
-    # --- parts ------------------------------------------------------------------------------------------------------
+    def _train_random(self, index: int, space: SearchSpace) -> dict[str, Any]:
+        genotype = space.sample(generator(self.seeds[0], "random cell", index))
+        return self._train(
+            f"random-{index}", training_config(_plain(self.retrain), space.config(), genotype), self.seeds[0]
+        )
 
-    def _training_config(self, genotype: Genotype, space: SearchSpace, epochs: int | None = None) -> Config:
-        assert isinstance(self.retrain, dict)
-        return training_config(self.retrain, space.config(), genotype, epochs)
+    # --- parts ------------------------------------------------------------------------------------------------------
 
     @staticmethod
     def _genotype(result: dict[str, Any]) -> Genotype:
@@ -188,6 +183,11 @@ class Chain:
     @rank_zero_only
     def _save(self, path: Path, text: str) -> None:
         write_atomically(path, text)
+
+
+def _plain(config: dict[str, Any] | str | None) -> dict[str, Any]:
+    assert isinstance(config, dict), "read in the constructor"
+    return config
 
 
 def read_config(source: dict[str, Any] | str) -> dict[str, Any]:

@@ -17,6 +17,10 @@ from lightning_nas.genotype import Genotype
 Config = dict[str, Any]
 
 
+class ChainCheckpoint(ModelCheckpoint):
+    """What a killed chain goes on from; a class of its own, so that a config may have its ModelCheckpoint besides."""
+
+
 def stage_cli(config: Config, folder: Path, seed: int, callbacks: Sequence[Callback] = ()) -> NasCLI:
     """Model, data and trainer of a fit config, everything it writes below `folder`.
 
@@ -34,7 +38,7 @@ def stage_cli(config: Config, folder: Path, seed: int, callbacks: Sequence[Callb
     trainer.setdefault("default_root_dir", str(folder))
     trainer.setdefault("log_every_n_steps", 10)
     config["seed_everything"] = seed
-    checkpoint = ModelCheckpoint(folder / "checkpoints", save_last=True)
+    checkpoint = ChainCheckpoint(folder / "checkpoints", save_last=True)
     return NasCLI(config, run=False, trainer_defaults={"callbacks": [*callbacks, Timer(), checkpoint]})
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -11,6 +13,32 @@ import torch
 def current_seed() -> int:
     """The seed given to `lightning.seed_everything` (it stores it in the environment), 0 if there was none."""
     return int(os.environ.get("PL_GLOBAL_SEED", "0"))
+
+
+@contextmanager
+def use_seed(seed: int) -> Iterator[None]:
+    """Within it, `seed` is the run's: for a fit inside another, which it leaves as it was.
+
+    Example:
+        >>> before = current_seed()
+        >>> with use_seed(5):
+        ...     current_seed()
+        5
+        >>> current_seed() == before
+        True
+    """
+    before = os.environ.get("PL_GLOBAL_SEED")
+    state = torch.get_rng_state()
+    os.environ["PL_GLOBAL_SEED"] = str(seed)
+    try:
+        torch.manual_seed(seed)
+        yield
+    finally:
+        torch.set_rng_state(state)
+        if before is None:
+            del os.environ["PL_GLOBAL_SEED"]
+        else:
+            os.environ["PL_GLOBAL_SEED"] = before
 
 
 def derive_seed(seed: int, *keys: int | str) -> int:

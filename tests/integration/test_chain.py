@@ -95,7 +95,8 @@ def test_several_seeds_take_the_best_by_validation_accuracy(tmp_path: Path) -> N
     best = max(scores, key=lambda seed: scores[seed])
     space = NasBench201Space()
     assert summary["cell"] == space.format(Genotype.from_dict(stages[f"search-{best}"]["genotype"]))
-    assert summary["cell"] == space.format(Genotype.from_dict(stages["final"]["genotype"]))
+    final = yaml.safe_load((tmp_path / "out" / "retrain.yaml").read_text())["model"]["init_args"]["genotype"]
+    assert summary["cell"] == space.format(Genotype.from_dict(final))
 
 
 def test_mistakes_show_before_the_search(tmp_path: Path) -> None:
@@ -109,6 +110,17 @@ def test_mistakes_show_before_the_search(tmp_path: Path) -> None:
     blind["retrain"]["data"] = {"class_path": "Digits", "init_args": {"batch_size": 256, "validation": 0.0}}
     with pytest.raises(ValueError, match=r"validation=0: set a share"):
         Chain(**blind).run()
+
+
+@pytest.mark.slow
+def test_selection_may_have_a_config_of_its_own(tmp_path: Path) -> None:
+    chain = settings(tmp_path / "out", seeds=[0, 1])
+    chain["select"] = {**chain["retrain"], "trainer": {"max_epochs": 1, **QUIET}}
+    chain["retrain"]["data"] = {"class_path": "Digits", "init_args": {"batch_size": 256, "validation": 0.0}}
+    chain["retrain"]["trainer"]["limit_val_batches"] = 0
+    Chain(**chain).run()
+    log = (tmp_path / "out" / "select-1" / "config.yaml").read_text()
+    assert yaml.safe_load(log)["trainer"]["max_epochs"] == 1
 
 
 @pytest.mark.slow

@@ -7,8 +7,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+
+from lightning_nas import CellSkeleton
+from lightning_nas.spaces import published, published_names
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -59,28 +64,48 @@ def test_own_parts_keep_the_contracts_and_search(page: str, tmp_path: Path) -> N
 def test_own_classes_in_yaml(page: str, tmp_path: Path) -> None:
     write(f"docs/{page}.md", tmp_path)
     yaml = re.search(r"^```yaml\n(.*?)^```$", (ROOT / f"docs/{page}.md").read_text(), re.DOTALL | re.MULTILINE)
-    model = yaml[1] if yaml else (
-        "model:\n  class_path: my_method.SigmoidSearch\n  init_args:\n    space: {class_path: NasBench201Space}\n"
-        "    skeleton: {class_path: StagedSkeleton, init_args: {cells_per_stage: 1, channels: 4, in_channels: 1}}\n"
+    model = (
+        yaml[1]
+        if yaml
+        else (
+            "model:\n  class_path: my_method.SigmoidSearch\n  init_args:\n    space: {class_path: NasBench201Space}\n"
+            "    skeleton: {class_path: StagedSkeleton, init_args: {cells_per_stage: 1, channels: 4, in_channels: 1}}\n"
+        )
     )
     data = "data: {class_path: Bilevel, init_args: {datamodule: {class_path: Digits, init_args: {batch_size: 128}}}}\n"
-    trainer = "trainer: {max_epochs: 1, accelerator: cpu, limit_train_batches: 2, callbacks: [{class_path: ExtractGenotype}]}\n"
+    trainer = "trainer: {max_epochs: 1, limit_train_batches: 2, callbacks: [{class_path: ExtractGenotype}]}\n"
     (tmp_path / "config.yaml").write_text(model + data + trainer)
     python("-m", "lightning_nas", "fit", "--config", "config.yaml", folder=tmp_path)
     assert (tmp_path / "lightning_logs/version_0/genotype.yaml").is_file()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", ["README.md", "docs/quickstart.md", "docs/own-data.md", "docs/training.md"])
+@pytest.mark.parametrize(
+    "file", ["README.md", "docs/quickstart.md", "docs/own-data.md", "docs/training.md", "docs/design.md"]
+)
 def test_examples_run(file: str, tmp_path: Path) -> None:
-    for index, block in enumerate(blocks(file)):
-        (tmp_path / f"example_{index}.py").write_text(block)
-        python(f"example_{index}.py", folder=tmp_path)
+    (tmp_path / "example.py").write_text("\n\n".join(blocks(file)))
+    python("example.py", folder=tmp_path)
+
+
+def test_parameter_counts_in_the_readme() -> None:
+    rows = re.findall(r"^\| `([A-Z0-9_]+)` \|(.*)\|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert [name for name, _ in rows] == list(published_names())
+    for name, numbers in rows:
+        space, genotype = published(name)
+        for index, number in enumerate(numbers.split("|")):
+            sizes: dict[str, Any] = {"cells": 20, "channels": 36, "classes": 10}
+            if index > 1:
+                sizes = {"cells": 14, "channels": 48, "classes": 1000, "stem": "imagenet"}
+            with torch.device("meta"):
+                network = space.build(genotype, CellSkeleton(auxiliary=index % 2 == 1, **sizes))
+            assert sum(parameter.numel() for parameter in network.parameters()) == int(number.replace(",", "")), name
 
 
 def test_links_lead_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text()):
+        prose = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+        for target in re.findall(r"\]\((?!http|#)([^)#]+)", prose):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 

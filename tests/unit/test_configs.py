@@ -1,0 +1,124 @@
+"""Every YAML file under `configs/` is parsed, instantiated and built; those under `configs/smoke/` are run."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from jsonargparse import ArgumentParser
+
+from lightning_nas import Genotype, NetworkTraining, SearchModule
+from lightning_nas.__main__ import main
+from lightning_nas.chain import Chain
+from lightning_nas.chain.stage import training_config
+from lightning_nas.cli import NasCLI
+from lightning_nas.functional.seeding import generator
+
+# Lightning's command line uses parts of jsonargparse that the next major version drops.
+pytestmark = [
+    pytest.mark.filterwarnings(r"ignore:\s*By default only one JsonargparseDeprecationWarning"),
+    pytest.mark.filterwarnings(r"ignore:[\s\S]*was deprecated in v4.49.0"),
+]
+ROOT = Path(__file__).parents[2]
+FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.yaml"))
+
+
+def is_chain(file: str) -> bool:
+    return "search" in yaml.safe_load((ROOT / file).read_text())
+
+
+FITS, CHAINS = [f for f in FILES if not is_chain(f)], [f for f in FILES if is_chain(f)]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_without_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["lightning-nas"])
+
+
+def construct(config: Any) -> NasCLI:
+    """Model on the meta device, data module and trainer."""
+    with torch.device("meta"):
+        cli = NasCLI(config, run=False)
+    assert all(parameter.is_meta for parameter in cli.model.parameters())
+    return cli
+
+
+def check(cli: NasCLI) -> None:
+    """The data fits the network, as far as it can be told without files; a search ends in a network that fits too."""
+    model, data = cli.model, cli.datamodule
+    assert isinstance(model, (SearchModule, NetworkTraining))
+    if type(getattr(data, "datamodule", data)).__name__ != "ImageFolder":
+        assert data.classes == model.skeleton.classes
+        assert data.shape[0] == model.skeleton.in_channels
+        assert min(data.shape[1:]) >= model.skeleton.minimum_size
+    assert cli.trainer.max_epochs >= 1
+    assert str(cli.trainer.default_root_dir).startswith("runs")
+    for callback in cli.trainer.callbacks:
+        if type(callback).__name__ == "StackCells":
+            genotype = model.space.sample(generator(0, "test"))
+            with torch.device("meta"):
+                model.space.build(genotype, callback.skeleton)
+
+
+@pytest.mark.parametrize("file", FITS)
+def test_fit_config_is_constructed(file: str) -> None:
+    check(construct(["--config", file]))
+
+
+@pytest.mark.parametrize("file", CHAINS)
+def test_chain_config_is_constructed(file: str) -> None:
+    parser = ArgumentParser()
+    parser.add_argument("--config", action="config")
+    parser.add_class_arguments(Chain)
+    values = parser.parse_args(["--config", file]).as_dict()
+    del values["config"]
+    chain = Chain(**values)
+    assert isinstance(chain.search, dict)
+    assert isinstance(chain.retrain, dict)
+    search = construct(chain.search)
+    assert isinstance(search.model, SearchModule)
+    space = search.model.space
+    for config in (chain.retrain, chain.select):
+        assert isinstance(config, dict)
+        training = construct(training_config(config, space.config(), space.sample(generator(0, "test"))))
+    assert isinstance(training.model, NetworkTraining)
+    assert training.datamodule.classes == training.model.skeleton.classes
+    assert len(chain.seeds) == 1 or training.datamodule.validation > 0, "the choice needs validation images"
+
+
+def test_fit_configs_name_classes_without_a_path() -> None:
+    for file in FILES:
+        text = (ROOT / file).read_text()
+        assert "class_path: lightning" not in text, f"{file}: short class names"
+        assert text.startswith("#"), f"{file}: say what it is and how to run it"
+        assert f"--config {file}" in text, f"{file}: show the command"
+
+
+@pytest.mark.parametrize("file", [file for file in FITS if "smoke" in file])
+def test_smoke_fit(file: str) -> None:
+    main(["fit", "--config", file, "--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"])
+    logs = Path("runs/smoke", Path(file).stem, "lightning_logs/version_0")
+    assert list(logs.glob("checkpoints/*.ckpt"))
+    if "training" in file:
+        return
+    assert Genotype.load(logs / "genotype.yaml").space in ("DartsSpace", "NasBench201Space")
+    assert (logs / "genotype.png").is_file()
+    if "nasbench201" not in file:
+        with torch.device("meta"):
+            cli = NasCLI(["--config", str(logs / "retrain.yaml")], run=False)
+        assert isinstance(cli.model, NetworkTraining)
+
+
+@pytest.mark.parametrize("file", [file for file in CHAINS if "smoke" in file])
+def test_smoke_chain(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["run", "--config", file])
+    assert "cell found" in capsys.readouterr().out
+    for path in ("summary.json", "retrain.yaml", "search-0/genotype.yaml", "search-1/genotype.yaml"):
+        assert Path("runs/smoke/run", path).is_file(), path

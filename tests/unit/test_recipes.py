@@ -1,0 +1,208 @@
+"""The full configs hold the papers' recipes: what is parsed from each file, against a table of published values."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from jsonargparse import Namespace
+
+from lightning_nas.cli import NasCLI
+
+# Lightning's command line uses parts of jsonargparse that the next major version drops.
+pytestmark = [
+    pytest.mark.filterwarnings(r"ignore:\s*By default only one JsonargparseDeprecationWarning"),
+    pytest.mark.filterwarnings(r"ignore:[\s\S]*was deprecated in v4.49.0"),
+]
+ROOT = Path(__file__).parents[2]
+Recipe = dict[str, Any]
+
+# Liu, Simonyan & Yang, "DARTS: Differentiable Architecture Search", ICLR 2019; https://github.com/quark0/darts.
+DARTS_SGD = {"momentum": 0.9, "nesterov": False, "weight_decay": 3e-4, "schedule": "cosine", "warmup_epochs": 0}
+ALPHA_ADAM = {"lr": 3e-4, "betas": (0.5, 0.999), "weight_decay": 1e-3}
+# cnn/train_search.py and cnn/architect.py
+DARTS_SEARCH: Recipe = {
+    "model.space": {"nodes": 4, "reduction": "search"},
+    "model.skeleton": {"cells": 8, "channels": 16, "stem_multiplier": 3, "auxiliary": False, "norm": None},
+    "model.optimizer": DARTS_SGD | {"lr": 0.025, "lr_min": 0.001},
+    "model.architecture_optimizer": ALPHA_ADAM,
+    "model": {"clip": 5.0, "order": 1, "epochs": None},
+    "data": {"fraction": 0.5},
+    "data.datamodule": {"batch_size": 64, "validation": 0.0, "crop": 4, "flip": True, "cutout": 0},
+    "trainer": {"max_epochs": 50},
+}
+# cnn/train.py
+DARTS_RETRAIN: Recipe = {
+    "genotype": "DARTS_V2",
+    "model.skeleton": {"cells": 20, "channels": 36, "classes": 10, "stem": "cifar", "auxiliary": True},
+    "model.optimizer": DARTS_SGD | {"lr": 0.025, "lr_min": 0.0},
+    "model.task": {"auxiliary_weight": 0.4, "label_smoothing": 0.0},
+    "model": {"clip": 5.0, "epochs": None},
+    "data": {"batch_size": 96, "validation": 0.0, "crop": 4, "flip": True, "cutout": 16},
+    "trainer": {"max_epochs": 600},
+    "drop_path": 0.2,
+}
+# cnn/train_imagenet.py
+DARTS_IMAGENET: Recipe = {
+    "genotype": "DARTS_V2",
+    "model.skeleton": {"cells": 14, "channels": 48, "classes": 1000, "stem": "imagenet", "auxiliary": True},
+    "model.optimizer": {"lr": 0.1, "schedule": "exponential", "gamma": 0.97, "momentum": 0.9, "nesterov": False}
+    | {"weight_decay": 3e-5, "warmup_epochs": 0},
+    "model.task": {"auxiliary_weight": 0.4, "label_smoothing": 0.1},
+    "model": {"clip": 5.0, "epochs": None},
+    "data": {"batch_size": 128, "size": 224, "crop": 0, "resized_crop": 0.08, "flip": True, "jitter": 0.4},
+    "trainer": {"max_epochs": 250},
+    "drop_path": None,
+}
+# Dong & Yang, "Searching for a Robust Neural Architecture in Four GPU Hours", CVPR 2019, and "NAS-Bench-201", ICLR
+# 2020; https://github.com/D-X-Y/AutoDL-Projects.
+GDAS_SGD = {"momentum": 0.9, "nesterov": True, "schedule": "cosine"}
+# configs/search-opts/GDAS-NASNet-CIFAR.config, scripts-search/GDAS-search-NASNet-space.sh
+GDAS_SEARCH: Recipe = {
+    "model.space": {"nodes": 4, "reduction": "search"},
+    "model.skeleton": {"cells": 6, "channels": 16, "stem_multiplier": 3, "auxiliary": False, "pool_norm": False},
+    "model.optimizer": GDAS_SGD | {"lr": 0.025, "lr_min": 0.001, "weight_decay": 5e-4, "warmup_epochs": 0},
+    "model.architecture_optimizer": ALPHA_ADAM,
+    "model": {"clip": 5.0, "inactive_gradient": False, "epochs": None},
+    "data": {"fraction": 0.5},
+    "data.datamodule": {"batch_size": 256, "validation": 0.0, "crop": 4, "flip": True, "cutout": 0},
+    "trainer": {"max_epochs": 250},
+    "temperature": (10.0, 0.1),
+}
+# configs/nas-benchmark/algos/GDAS.config, scripts-search/NAS-Bench-201-algos/GDAS.sh
+GDAS_NASBENCH201: Recipe = GDAS_SEARCH | {
+    "model.space": {"nodes": 4},
+    "model.skeleton": {"cells_per_stage": 5, "channels": 16},
+    "model.skeleton.norm": {"affine": False, "statistics": "batch"},
+    "model": {"clip": 5.0, "inactive_gradient": True, "epochs": None},
+    "data.datamodule": {"batch_size": 64, "validation": 0.0, "crop": 4, "flip": True, "cutout": 0},
+}
+# configs/opts/NAS-CIFAR.config, configs/archs/NAS-CIFAR-GDAS_V1.config, scripts/nas-infer-train.sh: no clipping
+GDAS_RETRAIN: Recipe = {
+    "genotype": "GDAS_V1",
+    "model.skeleton": {"cells": 20, "channels": 36, "classes": 10, "stem": "cifar", "auxiliary": True},
+    "model.optimizer": GDAS_SGD | {"lr": 0.025, "lr_min": 0.0, "weight_decay": 5e-4, "warmup_epochs": 5},
+    "model.task": {"auxiliary_weight": 0.4, "label_smoothing": 0.0},
+    "model": {"clip": None, "epochs": None},
+    "data": {"batch_size": 96, "validation": 0.0, "crop": 4, "flip": True, "cutout": 16},
+    "trainer": {"max_epochs": 300},
+    "drop_path": 0.2,
+}
+# configs/opts/NAS-IMAGENET.config, configs/archs/NAS-IMAGENET-GDAS_V1.config
+GDAS_IMAGENET: Recipe = {
+    "genotype": "GDAS_V1",
+    "model.skeleton": {"cells": 14, "channels": 50, "classes": 1000, "stem": "imagenet", "auxiliary": True},
+    "model.optimizer": GDAS_SGD | {"lr": 0.1, "lr_min": 0.0, "weight_decay": 3e-5, "warmup_epochs": 5},
+    "model.task": {"auxiliary_weight": 0.4, "label_smoothing": 0.1},
+    "model": {"clip": None, "epochs": None},
+    "data": {"batch_size": 256, "size": 224, "crop": 0, "resized_crop": 0.08, "flip": True, "jitter": 0.4},
+    "trainer": {"max_epochs": 250},
+    "drop_path": None,
+}
+RECIPES: dict[str, Recipe] = {
+    "darts/cifar10_search.yaml": DARTS_SEARCH,
+    "darts/cifar10_search_second_order.yaml": DARTS_SEARCH | {"model": DARTS_SEARCH["model"] | {"order": 2}},
+    "darts/cifar10_select.yaml": DARTS_RETRAIN
+    | {"data": DARTS_RETRAIN["data"] | {"validation": 0.5}, "trainer": {"max_epochs": 100}},
+    "darts/cifar10_retrain.yaml": DARTS_RETRAIN,
+    "darts/imagenet_retrain.yaml": DARTS_IMAGENET,
+    "gdas/cifar10_search.yaml": GDAS_SEARCH,
+    "gdas/cifar10_search_fixed_reduction.yaml": GDAS_SEARCH | {"model.space": {"nodes": 4, "reduction": "fixed"}},
+    "gdas/nasbench201_search.yaml": GDAS_NASBENCH201,
+    "gdas/cifar10_retrain.yaml": GDAS_RETRAIN,
+    "gdas/imagenet_retrain.yaml": GDAS_IMAGENET,
+}
+CANDIDATES = {
+    "DartsSpace": "none max_pool_3x3 avg_pool_3x3 skip_connect sep_conv_3x3 sep_conv_5x5 dil_conv_3x3 dil_conv_5x5",
+    "NasBench201Space": "none skip_connect nor_conv_1x1 nor_conv_3x3 avg_pool_3x3",
+}
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, "argv", ["lightning-nas"])
+
+
+def parsed(config: str | Mapping[str, Any]) -> NasCLI:
+    """Everything constructed, weights on the meta device."""
+    with torch.device("meta"):
+        return NasCLI(["--config", config] if isinstance(config, str) else dict(config), run=False)
+
+
+def init_args(config: Namespace, path: str) -> Namespace:
+    """What a part is made from: `model.skeleton` is `model.init_args.skeleton.init_args`, classes or settings alike."""
+    part = config
+    for name in path.split("."):
+        part = part[name] if name in part else part.init_args[name]
+        part = part.init_args if "init_args" in part else part
+    return part
+
+
+def callback(config: Namespace, name: str) -> Namespace | None:
+    found = [c.init_args for c in config.trainer.callbacks or [] if c.class_path.endswith(f".{name}")]
+    return found[0] if found else None
+
+
+def compare(config: Namespace, recipe: Recipe) -> None:
+    from lightning_nas.spaces import published
+
+    for path, values in recipe.items():
+        if path == "genotype":
+            assert config.model.init_args.genotype == published(values)[1].to_dict()
+        elif path == "drop_path":
+            schedule = callback(config, "DropPathSchedule")
+            assert (None if schedule is None else schedule.probability) == values
+        elif path == "temperature":
+            schedule = callback(config, "TemperatureSchedule")
+            assert schedule is not None
+            assert (schedule.start, schedule.end) == values
+            assert config.model.init_args.temperature == values[0]
+        else:
+            part = init_args(config, path)
+            found = {name: part[name] for name in values}
+            assert {n: tuple(v) if isinstance(v, list) else v for n, v in found.items()} == values, path
+
+
+@pytest.mark.parametrize("file", RECIPES)
+def test_config_holds_the_recipe(file: str) -> None:
+    cli = parsed(f"configs/{file}")
+    compare(cli.config, RECIPES[file])
+    space = cli.model.space
+    assert list(space.candidates) == CANDIDATES[type(space).__name__].split()
+
+
+def test_every_full_config_has_a_recipe() -> None:
+    files = {
+        str(p.relative_to(ROOT / "configs"))
+        for kind in ("darts", "gdas")
+        for p in (ROOT / "configs" / kind).glob("*.yaml")
+    }
+    assert files == {*RECIPES, "darts/cifar10_run.yaml"}, "Give the new config a place in RECIPES."
+
+
+@pytest.mark.parametrize("file", [file for file in RECIPES if "search" in file])
+def test_recipe_is_what_the_class_does_by_default(file: str) -> None:
+    """The presets' own defaults are the authors' recipes too."""
+    search = parsed(f"configs/{file}").model
+    bare = type(search)(search.space, search.skeleton)
+    assert bare.optimizer == search.optimizer
+    assert bare.architecture_optimizer == search.architecture_optimizer
+    assert bare.clip == search.clip
+    assert getattr(bare.relaxation, "inactive_gradient", None) == getattr(search.relaxation, "inactive_gradient", None)
+
+
+def test_darts_protocol() -> None:
+    """Four searches, 100 epochs to choose, the full training: section 3 of the paper."""
+    chain = yaml.safe_load(Path("configs/darts/cifar10_run.yaml").read_text())
+    assert (chain["seeds"], chain["select_epochs"]) == ([0, 1, 2, 3], 100)
+    assert chain["search"] == "configs/darts/cifar10_search.yaml"
+    retrain = chain["retrain"]
+    genotype = yaml.safe_load(Path("configs/darts/cifar10_retrain.yaml").read_text())["model"]["init_args"]["genotype"]
+    retrain["model"]["init_args"] |= {"space": {"class_path": "DartsSpace"}, "genotype": genotype}
+    compare(parsed(retrain).config, DARTS_RETRAIN | {"data": DARTS_RETRAIN["data"] | {"validation": 0.1}})
