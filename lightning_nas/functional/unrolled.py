@@ -65,7 +65,8 @@ def unrolled_gradient(
     """Gradient of L_val(w - lr * direction(w, alpha), alpha) with respect to the alphas.
 
     The correction lr * d2 L_train / d alpha d w * v, with v = dL_val/dw', is a central difference of step
-    epsilon / ||v|| (equation 8); with Nesterov's momentum m the gradient enters the step with lr * (1 + m) in place of lr. The weights are moved in place and put back bit for bit; there is no second model.
+    epsilon / ||v|| (equation 8); with Nesterov's momentum m, lr * (1 + m) stands for lr. The weights are moved in place
+    and put back bit for bit; there is no second model.
 
     Args:
         train_loss, val_loss: the two losses, each on its batch.

@@ -37,7 +37,19 @@ class DartsSearch(DifferentiableSearch):
         clip: float | None = 5.0,
         epochs: int | None = None,
         extraction: Extraction | None = None,
+        epsilon: float = 0.01,
     ) -> None:
+        relaxation = Softmax()
         super().__init__(
-            space, skeleton, Softmax(), task, order, optimizer, architecture_optimizer, clip, epochs, extraction
+            space,
+            skeleton,
+            relaxation,
+            task,
+            order,
+            optimizer,
+            architecture_optimizer,
+            clip,
+            epochs,
+            extraction,
+            epsilon,
         )

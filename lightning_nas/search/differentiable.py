@@ -49,6 +49,7 @@ class DifferentiableSearch(SearchModule):
         clip: largest norm of the weights' gradient; None turns clipping off.
         epochs: horizon of the schedules; None takes `Trainer.max_epochs`.
         extraction: replaces the space's `discretize`; Python only.
+        epsilon: size of the finite difference in the second order, as in `unrolled_gradient`.
 
     Raises:
         ValueError: an argument is out of range.
@@ -66,13 +67,17 @@ class DifferentiableSearch(SearchModule):
         clip: float | None = 5.0,
         epochs: int | None = None,
         extraction: Extraction | None = None,
+        epsilon: float = 0.01,
     ) -> None:
         super().__init__(space, skeleton, task or Classification(), epochs)
         if order not in (1, 2):
             raise ValueError(f"{type(self).__name__}(order={order}): give 1 or 2.")
         if clip is not None and clip <= 0:
             raise ValueError(f"{type(self).__name__}(clip={clip}): give a positive number, or None for no clipping.")
+        if epsilon <= 0:
+            raise ValueError(f"{type(self).__name__}(epsilon={epsilon}): give a positive number, 0.01 in the paper.")
         self.space: SupernetSpace = space
+        self.epsilon = epsilon
         self.order, self.clip, self.extraction = order, clip, extraction
         self.optimizer, self.architecture_optimizer = optimizer, architecture_optimizer
         self.relaxation = relaxation
@@ -163,6 +168,7 @@ class DifferentiableSearch(SearchModule):
                 weights,
                 alphas,
                 self._virtual_step(weights, weight_optimizer.optimizer),
+                self.epsilon,
                 reduce=lambda tensors: average_tensors(tensors, self.trainer.strategy),
             )
         for alpha, gradient in zip(alphas, gradients, strict=True):

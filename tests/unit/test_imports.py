@@ -14,7 +14,18 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # What each part of the package may import of the package. A new part takes its place here.
 GROUND = {"functional", "config"}
 CORE = GROUND | {"genotype", "edge"}
-PARTS = CORE | {"skeleton", "space", "relaxation", "optimizer", "parallel", "picture", "task", "sampler", "cost", "reward"}
+PARTS = CORE | {
+    "skeleton",
+    "space",
+    "relaxation",
+    "optimizer",
+    "parallel",
+    "picture",
+    "task",
+    "sampler",
+    "cost",
+    "reward",
+}
 TRAINING = PARTS | {"module", "controller", "training", "data"}
 EVALUATION = TRAINING | {"evaluator"}
 SEARCH = EVALUATION | {"search"}

@@ -1,0 +1,35 @@
+"""Contracts of spaces, relaxations and searches as test classes to inherit, and a boring space and data to test with.
+
+```python
+from lightning_nas.testing import SupernetSpaceContract
+
+class TestMySpace(SupernetSpaceContract):
+    def space(self):
+        return MySpace()
+
+    def skeleton(self):
+        return MySkeleton(channels=4)
+```
+
+They need pytest. The law tests run in float64 on the CPU: give small skeletons.
+"""
+
+import pytest
+
+pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in ("space", "supernet", "relaxation", "search")))
+
+from lightning_nas.testing.boring import BoringData, BoringSkeleton, BoringSpace  # noqa: E402 - after the line above
+from lightning_nas.testing.relaxation import RelaxationContract  # noqa: E402
+from lightning_nas.testing.search import SearchContract  # noqa: E402
+from lightning_nas.testing.space import SpaceContract  # noqa: E402
+from lightning_nas.testing.supernet import SupernetSpaceContract  # noqa: E402
+
+__all__ = [
+    "BoringData",
+    "BoringSkeleton",
+    "BoringSpace",
+    "RelaxationContract",
+    "SearchContract",
+    "SpaceContract",
+    "SupernetSpaceContract",
+]

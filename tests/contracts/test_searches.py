@@ -1,0 +1,70 @@
+"""The contracts of searches and relaxations, for every one that the package has."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import pytest
+
+import lightning_nas
+from lightning_nas import (
+    CellSkeleton,
+    DartsSearch,
+    DifferentiableSearch,
+    GdasSearch,
+    GumbelHard,
+    Relaxation,
+    SearchModule,
+    Softmax,
+    StagedSkeleton,
+)
+from lightning_nas.spaces import DartsSpace, NasBench201Space
+from lightning_nas.testing import BoringSkeleton, BoringSpace, RelaxationContract, SearchContract
+
+DARTS = CellSkeleton(cells=2, channels=4)
+STAGED = StagedSkeleton(channels=4, cells_per_stage=1)
+# What each search is tested with; a new search takes its place here.
+SEARCHES: dict[str, Callable[[], SearchModule]] = {
+    "DifferentiableSearch": lambda: DifferentiableSearch(BoringSpace(), BoringSkeleton(), Softmax()),
+    "DartsSearch-first": lambda: DartsSearch(BoringSpace(), BoringSkeleton()),
+    "DartsSearch-second": lambda: DartsSearch(DartsSpace(nodes=2), DARTS, order=2),
+    "GdasSearch-darts": lambda: GdasSearch(DartsSpace(nodes=2), DARTS),
+    "GdasSearch-nasbench201": lambda: GdasSearch(NasBench201Space(), STAGED),
+}
+# A new relaxation takes its place here; True: the seed matters.
+RELAXATIONS: dict[str, tuple[Callable[[], Relaxation], bool]] = {
+    "Softmax": (Softmax, False),
+    "GumbelHard": (GumbelHard, True),
+    "GumbelHard-cold": (lambda: GumbelHard(temperature=0.5, inactive_gradient=True), True),
+}
+
+
+def name_of(case: str) -> str:
+    return f"Test{case.replace('-', '_')}"
+
+
+for _case, _make in SEARCHES.items():
+    _members = {"search": lambda self, make=_make: make()}
+    globals()[name_of(_case)] = type(name_of(_case), (SearchContract,), _members)
+for _case, (_make_one, _stochastic) in RELAXATIONS.items():
+    _members = {"relaxation": lambda self, make=_make_one: make(), "stochastic": _stochastic}
+    globals()[name_of(_case)] = type(name_of(_case), (RelaxationContract,), _members)
+
+
+def concrete(base: type) -> list[type]:
+    """The concrete subclasses of `base` that the package shows."""
+    public = [getattr(lightning_nas, name) for name in lightning_nas.__all__]
+    return [x for x in public if isinstance(x, type) and issubclass(x, base) and not inspect.isabstract(x)]
+
+
+@pytest.mark.parametrize("search", concrete(SearchModule), ids=lambda search: search.__name__)
+def test_every_search_has_a_suite(search: type[SearchModule]) -> None:
+    tested = {case.partition("-")[0] for case in SEARCHES}
+    assert search.__name__ in tested, f"Give {search.__name__} on a small skeleton a place in SEARCHES."
+
+
+@pytest.mark.parametrize("relaxation", concrete(Relaxation), ids=lambda relaxation: relaxation.__name__)
+def test_every_relaxation_has_a_suite(relaxation: type[Relaxation]) -> None:
+    tested = {case.partition("-")[0] for case in RELAXATIONS}
+    assert relaxation.__name__ in tested, f"Give {relaxation.__name__} a place in RELAXATIONS."

@@ -1,0 +1,55 @@
+"""The contracts of spaces, for every space that the package has."""
+
+from __future__ import annotations
+
+import pytest
+
+import lightning_nas.spaces
+import lightning_nas.testing
+from lightning_nas import CellSkeleton, SearchSpace, Skeleton, StagedSkeleton, SupernetSpace
+from lightning_nas.spaces import DartsSpace, NasBench201Space
+from lightning_nas.testing import BoringSkeleton, BoringSpace, SpaceContract, SupernetSpaceContract
+
+# What each space is tested with; a new space takes its place here.
+CASES: dict[str, tuple[SearchSpace, Skeleton]] = {
+    "DartsSpace": (DartsSpace(), CellSkeleton(cells=3, channels=4)),
+    "DartsSpace-fixed": (DartsSpace(reduction="fixed"), CellSkeleton(cells=3, channels=4)),
+    "DartsSpace-tiny": (
+        DartsSpace(nodes=2, candidates=("none", "skip_connect", "max_pool_3x3", "sep_conv_3x3")),
+        CellSkeleton(cells=3, channels=4, in_channels=1, classes=3, stem="imagenet"),
+    ),
+    "NasBench201Space": (NasBench201Space(), StagedSkeleton(channels=4, cells_per_stage=1)),
+    "NasBench201Space-tiny": (NasBench201Space(nodes=3), StagedSkeleton(channels=4, cells_per_stage=1, in_channels=1)),
+    "BoringSpace": (BoringSpace(), BoringSkeleton()),
+}
+SIZES = {"DartsSpace-tiny": 34}
+PUBLIC = [getattr(lightning_nas.spaces, name) for name in lightning_nas.spaces.__all__]
+SPACES = [item for item in PUBLIC if isinstance(item, type) and issubclass(item, SearchSpace)]
+
+
+def suite(name: str) -> type:
+    """The contract as a test class for one case."""
+    space, skeleton = CASES[name]
+    size = SIZES.get(name, 12)
+    members = {
+        "image_shape": (skeleton.in_channels, size, size),
+        "space": lambda self: type(space)(**space.recorded()),
+        "skeleton": lambda self: skeleton,
+    }
+    base = SupernetSpaceContract if isinstance(space, SupernetSpace) else SpaceContract
+    return type(f"Test{name.replace('-', '_')}", (base,), members)
+
+
+for _name in CASES:
+    globals()[f"Test{_name.replace('-', '_')}"] = suite(_name)
+
+
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.__name__)
+def test_every_space_has_a_suite(space: type[SearchSpace]) -> None:
+    tested = {type(case) for case, _ in CASES.values()}
+    assert space in tested, f"Give {space.__name__} and a small skeleton a place in CASES: its contract is untested."
+
+
+def test_contracts_are_not_collected_by_themselves() -> None:
+    contracts = [getattr(lightning_nas.testing, name) for name in lightning_nas.testing.__all__]
+    assert not [contract for contract in contracts if contract.__name__.startswith("Test")]

@@ -1,0 +1,78 @@
+"""Optimizers and their schedules as plain settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from lightning_nas import Adam, Sgd
+
+
+def rates(settings: Sgd, epochs: int, steps: int | None = None) -> list[float]:
+    """The rate in each epoch."""
+    optimizer = settings.build([torch.nn.Parameter(torch.zeros(1))])
+    scheduler, found = settings.scheduler(optimizer, epochs), []
+    for _ in range(steps or epochs):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
+
+
+@pytest.mark.parametrize(("lr", "lr_min", "epochs"), [(0.025, 0.001, 50), (0.1, 0.0, 7)])
+def test_cosine_is_torchs(lr: float, lr_min: float, epochs: int) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr)
+    reference, expected = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs, lr_min), []
+    for _ in range(epochs):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        reference.step()
+    assert rates(Sgd(lr=lr, lr_min=lr_min), epochs) == pytest.approx(expected, rel=1e-9)
+
+
+def test_cosine_stays_at_its_end() -> None:
+    assert rates(Sgd(lr=1.0, lr_min=0.25), 2, steps=5)[2:] == [0.25] * 3
+
+
+def test_exponential_constant_and_warmup() -> None:
+    assert rates(Sgd(lr=1.0, schedule="exponential", gamma=0.5), 3) == [1.0, 0.5, 0.25]
+    assert rates(Sgd(lr=1.0, schedule="constant"), 3) == [1.0] * 3
+    assert rates(Sgd(lr=1.0, schedule="constant", warmup_epochs=3), 5) == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert rates(Sgd(lr=0.0, warmup_epochs=1), 3) == [0.0] * 3
+    warm = rates(Sgd(lr=1.0, warmup_epochs=2), 6)
+    assert warm[2:] == pytest.approx(rates(Sgd(lr=1.0), 4))
+
+
+def test_built_optimizers_have_the_settings() -> None:
+    weight = torch.nn.Parameter(torch.zeros(1))
+    sgd = Sgd(lr=0.1, momentum=0.8, weight_decay=0.01, nesterov=True).build([weight]).defaults
+    assert (sgd["lr"], sgd["momentum"], sgd["weight_decay"], sgd["nesterov"]) == (0.1, 0.8, 0.01, True)
+    adam = Adam(lr=0.2, betas=[0.4, 0.9]).build([weight]).defaults  # type: ignore[arg-type]
+    assert (adam["lr"], adam["betas"], adam["weight_decay"]) == (0.2, (0.4, 0.9), 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments"),
+    [
+        (Sgd, {"lr": -1}),
+        (Sgd, {"momentum": -0.1}),
+        (Sgd, {"weight_decay": float("nan")}),
+        (Sgd, {"warmup_epochs": -1}),
+        (Sgd, {"schedule": "linear"}),
+        (Adam, {"lr": -1}),
+        (Adam, {"weight_decay": -1}),
+        (Adam, {"betas": (0.5, 1.0)}),
+        (Adam, {"betas": (0.5,)}),
+    ],
+)
+def test_bad_settings_are_named(cls: type, arguments: dict[str, Any]) -> None:
+    (name,) = arguments
+    with pytest.raises(ValueError, match=rf"{cls.__name__}\({name}=.*\): give"):
+        cls(**arguments)
+
+
+def test_nesterov_needs_a_momentum() -> None:
+    with pytest.raises(ValueError, match=r"Sgd\(nesterov=True, momentum=0\)"):
+        Sgd(nesterov=True, momentum=0)
