@@ -33,6 +33,9 @@ class ConfigurableMeta(ABCMeta):
             if signature.parameters[name].kind not in _VARIADIC:
                 bound.arguments[name] = instantiate(value)
         instance = super().__call__(*bound.args, **bound.kwargs)
+        unnamed = [n for n, p in signature.parameters.items() if p.kind is inspect.Parameter.VAR_POSITIONAL]
+        if any(bound.arguments.get(name) for name in unnamed):
+            raise ValueError(f"{cls.__name__}(*{unnamed[0]}) cannot be recorded: give its constructor named arguments.")
         if not is_dataclass(cls):  # a dataclass is its own record
             bound.apply_defaults()
             named = {n: v for n, v in bound.arguments.items() if signature.parameters[n].kind not in _VARIADIC}

@@ -60,9 +60,7 @@ class SearchSpace(Configurable, ABC):
 
     def genotype(self, choices: Mapping[str, str]) -> Genotype:
         """A checked genotype from choices by decision name, in any order."""
-        names = [decision.name for decision in self.decisions if decision.name in choices]
-        unknown = tuple((name, option) for name, option in choices.items() if name not in set(names))
-        return self.check(Genotype(type(self).__name__, tuple((name, choices[name]) for name in names) + unknown))
+        return self.check(Genotype(type(self).__name__, tuple(choices.items())))
 
     def sample(self, generator: torch.Generator) -> Genotype:
         """A genotype whose active decisions are drawn uniformly, in order."""
@@ -87,11 +85,11 @@ class SearchSpace(Configurable, ABC):
         choices: dict[str, str] = {}
         for decision in self.decisions:
             if decision.active(choices):
-                choices[decision.name] = old.get(decision.name) or decision.sample(generator)
+                choices[decision.name] = old[decision.name] if decision.name in old else decision.sample(generator)
         return self.genotype(choices)
 
     def check(self, genotype: Genotype) -> Genotype:
-        """The genotype itself, if it is one of this space.
+        """The genotype with its choices in the order of the decisions, if it is one of this space.
 
         Raises:
             ValueError: it belongs to another space, misses a decision, or holds an unknown decision or option.
@@ -114,11 +112,11 @@ class SearchSpace(Configurable, ABC):
         for decision_name in choices:
             if decision_name not in active:
                 raise ValueError(f"The genotype decides {decision_name!r}, no active decision of {name}: remove it.")
-        return genotype
+        return Genotype(name, tuple((decision_name, choices[decision_name]) for decision_name in active))
 
     def __contains__(self, genotype: object) -> bool:
         try:
-            return isinstance(genotype, Genotype) and self.check(genotype) is genotype
+            return isinstance(genotype, Genotype) and self.check(genotype) == genotype
         except ValueError:
             return False
 

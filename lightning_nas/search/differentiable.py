@@ -49,7 +49,8 @@ class DifferentiableSearch(SearchModule):
         clip: largest norm of the weights' gradient; None turns clipping off.
         epochs: horizon of the schedules; None takes `Trainer.max_epochs`.
         extraction: replaces the space's `discretize`; Python only.
-        epsilon: size of the finite difference in the second order, as in `unrolled_gradient`.
+        epsilon: size of the finite difference in the second order, as in `unrolled_gradient`. The authors' 0.01 steps
+            over kinks of ReLU and max pooling: it measures a smoothed curvature, not the exact second derivative.
 
     Raises:
         ValueError: an argument is out of range.

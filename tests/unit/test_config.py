@@ -62,6 +62,16 @@ def test_a_class_without_init_has_no_arguments() -> None:
         Plain(3)  # type: ignore[call-arg]
 
 
+def test_unnamed_arguments_are_refused() -> None:
+    class Unnamed(Configurable):
+        def __init__(self, *sizes: int) -> None:
+            self.sizes = sizes
+
+    assert Unnamed().sizes == ()
+    with pytest.raises(ValueError, match=r"Unnamed\(\*sizes\) cannot be recorded"):
+        Unnamed(1, 2)
+
+
 def test_keywords_are_recorded_by_name() -> None:
     config = Open(1, size=2).config()
     assert config["init_args"] == {"first": 1, "size": 2}
