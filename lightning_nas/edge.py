@@ -77,6 +77,11 @@ class Identity(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x
 
+    @staticmethod
+    def shared(_operations: Sequence[nn.Module], x: Tensor) -> Tensor:
+        """The state itself, for all edges."""
+        return x
+
 
 class DropPath(nn.Module):
     """Drops whole paths per sample and scales the rest (Larsson et al. 2017; Zoph et al. 2018), in training only.
@@ -155,7 +160,13 @@ class FanOut:
         total = weight[first] * self._apply(edge, first, state)
         for column in rest:
             total = total + weight[column] * self._apply(edge, column, state)
-        if weights.inactive_gradient:
-            for column in set(edge.columns) - set(active):
-                total = total + weight[column]
-        return total
+        return self._with_inactive(total, edge, weights)
+
+    @staticmethod
+    def _with_inactive(total: Tensor, edge: FanOutEdge, weights: EdgeWeights) -> Tensor:
+        """Add the weights of the candidates that did not run: zeros, through which they get a gradient."""
+        assert weights.active is not None
+        inactive = sorted(set(edge.columns) - set(weights.active[edge.row]))
+        if not weights.inactive_gradient or not inactive:
+            return total
+        return total + weights.values[edge.row, inactive].sum()

@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 from lightning_nas.config import Configurable
 
+Execution = Literal["fan_out", "edge_by_edge"]
+
 
 class NetworkOutput(NamedTuple):
     """What every network gives: logits (B, classes), and those of the auxiliary head in training if there is one."""
@@ -75,16 +77,21 @@ class Skeleton(Configurable, ABC):
         in_channels: channels of the images, 3 for colour and 1 for grey.
         norm: norms of edges and preprocessing; None is what the papers have: no scale and shift in a supernet, both
             in a child.
+        execution: "fan_out" runs all edges of a supernet that leave a state together; "edge_by_edge" is the slow,
+            readable reference. Parameters, function and checkpoints are the same.
     """
 
     channels: int = 16
     classes: int = 10
     in_channels: int = 3
     norm: Norm | None = None
+    execution: Execution = "fan_out"
 
     def __post_init__(self) -> None:
         for name, least in (("channels", 1), ("classes", 2), ("in_channels", 1)):
             self._at_least(name, least)
+        if self.execution not in ("fan_out", "edge_by_edge"):
+            raise ValueError(f"execution={self.execution!r}: give 'fan_out' or 'edge_by_edge'.")
 
     def _at_least(self, name: str, least: int) -> None:
         if getattr(self, name) < least:

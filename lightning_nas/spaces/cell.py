@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_nas.edge import Architecture, DropPath, Edge, EdgeGroup, EdgeWeights, FanOut, FanOutEdge
-from lightning_nas.skeleton import CellSkeleton, NetworkOutput, Norm, Skeleton
+from lightning_nas.fan_out import SharedFanOut
+from lightning_nas.skeleton import CellSkeleton, Execution, NetworkOutput, Norm, Skeleton
 from lightning_nas.spaces.operations import FactorizedReduce, ReluConvNorm
 
 
@@ -21,6 +23,7 @@ class EdgeCell(nn.Module):
         kept: candidates that exist on each edge, by index; an empty tuple leaves the edge out.
         build: makes the operation for an edge and a candidate's name.
         inputs: number of states that are given.
+        execution: how a supernet's edges are run; the function is the same.
     """
 
     def __init__(
@@ -29,6 +32,7 @@ class EdgeCell(nn.Module):
         kept: Sequence[tuple[int, ...]],
         build: Callable[[Edge, str], nn.Module],
         inputs: int,
+        execution: Execution = "fan_out",
     ) -> None:
         super().__init__()
         self.group_name = group.name
@@ -42,7 +46,8 @@ class EdgeCell(nn.Module):
                 self.edges[edge.key] = candidates
                 leaving.setdefault(edge.source, []).append(FanOutEdge(row, edge.node, candidates, columns))
         self.states = 1 + max(edge.node for edge in group.edges)
-        self._fan_outs = [FanOut(leaving.get(source, ()), self.drop_path) for source in range(self.states)]
+        run = SharedFanOut if execution == "fan_out" else FanOut
+        self._fan_outs = [run(leaving.get(source, ()), self.drop_path) for source in range(self.states)]
 
     def run(self, inputs: Sequence[Tensor], weights: EdgeWeights | None) -> list[Tensor]:
         """All states, from the given ones, each (B, C, H, W).
@@ -182,6 +187,8 @@ class CellNetwork(nn.Module):
     def forward(self, images: Tensor, architecture: Architecture | None = None) -> NetworkOutput:
         """Logits for images (B, C, H, W); a supernet takes the architecture to run."""
         architecture = on_device(architecture, images, self.supernet, self)
+        if self.supernet and self.skeleton.execution == "fan_out":
+            images = images.contiguous(memory_format=torch.channels_last)
         if self.skeleton.stem == "imagenet":
             before_last = self.stem0(images)
             last = self.stem1(before_last)

@@ -187,7 +187,7 @@ class DartsCell(EdgeCell, TwoInputCell):
             stride = 2 if reduction and edge.source < 2 else 1
             return CANDIDATES[candidate](Place(channels, stride, norm, pool_norm))
 
-        super().__init__(group, kept, operation, inputs=2)
+        super().__init__(group, kept, operation, 2, skeleton.execution)
         self.preprocess0 = preprocess(before_last, channels, reduced, norm)
         self.preprocess1 = preprocess(last, channels, False, norm)
         self.outputs = channels * (self.states - 2)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -119,7 +120,9 @@ class StagedNetwork(nn.Module):
             def operation(_edge: Edge, candidate: str, place: Place = place) -> nn.Module:
                 return CANDIDATES[candidate](place)
 
-            cells += [StagedCell(group, kept, operation, inputs=1) for _ in range(skeleton.cells_per_stage)]
+            cells += [
+                StagedCell(group, kept, operation, 1, skeleton.execution) for _ in range(skeleton.cells_per_stage)
+            ]
         self.cells = nn.ModuleList(cells)
         self.last_norm = skeleton.outer_norm().build(channels)
         self.classifier = nn.Linear(channels, skeleton.classes)
@@ -127,6 +130,8 @@ class StagedNetwork(nn.Module):
     def forward(self, images: Tensor, architecture: Architecture | None = None) -> NetworkOutput:
         """Logits for images (B, C, H, W); a supernet takes the architecture to run."""
         architecture = on_device(architecture, images, self.supernet, self)
+        if self.supernet and self.skeleton.execution == "fan_out":
+            images = images.contiguous(memory_format=torch.channels_last)
         x = self.stem(images)
         for cell in self.cells:
             x = cell(x, architecture) if isinstance(cell, StagedCell) else cell(x)

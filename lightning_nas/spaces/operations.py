@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_nas.edge import Identity
-from lightning_nas.skeleton import Norm
+from lightning_nas.fan_out import Plan
+from lightning_nas.functional.parity import from_parities, rectified_evens, rectified_parities
+from lightning_nas.skeleton import BatchNorm, Norm
+from lightning_nas.spaces.shared_norm import shared_norm, uses_batch
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,19 @@ class Place:
 class Zero(nn.Module):
     """No connection: zeros of the output's shape, kept in the graph so that every parameter has a gradient."""
 
+    is_zero = True
+
     def __init__(self, stride: int) -> None:
         super().__init__()
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
         return x[:, :, :: self.stride, :: self.stride] * 0.0
+
+    @staticmethod
+    def shared(operations: Sequence[Zero], x: Tensor) -> Tensor:
+        """Zeros, for all edges."""
+        return cast(Tensor, operations[0](x))
 
 
 class Pool(nn.Module):
@@ -49,14 +59,24 @@ class Pool(nn.Module):
         super().__init__()
         self.kind, self.stride = kind, place.stride
         norm = Norm(affine=False, statistics=place.norm.statistics)
-        self.norm: nn.Module | None = norm.build(place.channels) if place.pool_norm else None
+        self.norm: BatchNorm | None = norm.build(place.channels) if place.pool_norm else None
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.kind == "max":
-            pooled = F.max_pool2d(x, 3, self.stride, padding=1)
-        else:
-            pooled = F.avg_pool2d(x, 3, self.stride, padding=1, count_include_pad=False)
+        pooled = self._pool(x)
         return pooled if self.norm is None else cast(Tensor, self.norm(pooled))
+
+    def _pool(self, x: Tensor) -> Tensor:
+        if self.kind == "max":
+            return F.max_pool2d(x, 3, self.stride, padding=1)
+        return F.avg_pool2d(x, 3, self.stride, padding=1, count_include_pad=False)
+
+    @staticmethod
+    def shared(operations: Sequence[Pool], x: Tensor) -> Tensor | None:
+        """The pooled state, for all edges; None where their running statistics make them differ."""
+        norms = [operation.norm for operation in operations if operation.norm is not None]
+        if not norms:
+            return operations[0]._pool(x)
+        return shared_norm(norms, operations[0]._pool(x)) if uses_batch(norms[0]) else None
 
 
 class ReluConvNorm(nn.Module):
@@ -68,7 +88,15 @@ class ReluConvNorm(nn.Module):
         self.norm = norm.build(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.norm(self.conv(F.relu(x))))
+        return self.prepared(F.relu(x))
+
+    def plan(self, _state: Tensor) -> Plan:
+        """ReLU once a state, then the rest."""
+        return Plan(F.relu, type(self).prepared)
+
+    def prepared(self, x: Tensor) -> Tensor:
+        """The operation on a state that ReLU has passed already."""
+        return cast(Tensor, self.norm(self.conv(x)))
 
 
 class FactorizedReduce(nn.Module):
@@ -81,7 +109,14 @@ class FactorizedReduce(nn.Module):
         self.norm = norm.build(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(x)
+        return self.prepared(F.relu(x))
+
+    def plan(self, _state: Tensor) -> Plan:
+        """ReLU once a state, then the rest."""
+        return Plan(F.relu, type(self).prepared)
+
+    def prepared(self, x: Tensor) -> Tensor:
+        """The operation on a state that ReLU has passed already."""
         odd_height, odd_width = x.shape[2] % 2, x.shape[3] % 2
         shifted = F.pad(x, (0, odd_width, 0, odd_height)) if odd_height or odd_width else x
         return cast(Tensor, self.norm(torch.cat([self.conv_1(x), self.conv_2(shifted[:, :, 1:, 1:])], dim=1)))
@@ -101,7 +136,15 @@ class SeparableConv(nn.Module):
         self.norm_2 = place.norm.build(c)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.norm_1(self.pointwise_1(self.depthwise_1(F.relu(x))))
+        return self.prepared(F.relu(x))
+
+    def plan(self, _state: Tensor) -> Plan:
+        """ReLU once a state, then the rest."""
+        return Plan(F.relu, type(self).prepared)
+
+    def prepared(self, x: Tensor) -> Tensor:
+        """The operation on a state that ReLU has passed already."""
+        x = self.norm_1(self.pointwise_1(self.depthwise_1(x)))
         return cast(Tensor, self.norm_2(self.pointwise_2(self.depthwise_2(F.relu(x)))))
 
 
@@ -117,6 +160,25 @@ class DilatedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return cast(Tensor, self.norm(self.pointwise(self.depthwise(F.relu(x)))))
+
+    def plan(self, state: Tensor) -> Plan:
+        """On a CPU, plain convolutions on the images of each parity: kernels for dilated ones are slow there."""
+        if state.device.type != "cpu" or state.shape[2] % 2 or state.shape[3] % 2:
+            return Plan(F.relu, DilatedConv.prepared)
+        # With stride 2 and the even padding, all taps lie on even rows and columns.
+        if self.depthwise.stride == (2, 2):
+            return Plan(rectified_evens, DilatedConv.on_parities)
+        return Plan(rectified_parities, DilatedConv.on_parities, from_parities)
+
+    def prepared(self, x: Tensor) -> Tensor:
+        """The operation on a state that ReLU has passed already."""
+        return cast(Tensor, self.norm(self.pointwise(self.depthwise(x))))
+
+    def on_parities(self, x: Tensor) -> Tensor:
+        """The operation on images whose neighbours are two pixels apart."""
+        weight = self.depthwise.weight
+        x = F.conv2d(x, weight, None, 1, weight.shape[-1] // 2, groups=len(weight))
+        return cast(Tensor, self.norm(self.pointwise(x)))
 
 
 def _skip(place: Place) -> nn.Module:

@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # What each part of the package may import of the package. A new part takes its place here.
 GROUND = {"functional", "config"}
-CORE = GROUND | {"genotype", "edge"}
+CORE = GROUND | {"genotype", "edge", "fan_out"}
 PARTS = CORE | {
     "skeleton",
     "space",

@@ -1,0 +1,74 @@
+"""What all benchmarks share: interleaved medians, a table, and a JSON record of where they were measured."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+
+Run = Callable[[], object]
+
+
+def interleaved(runs: Mapping[str, Run], rounds: int, warmup: int = 1) -> dict[str, list[float]]:
+    """Seconds of each run, taken in turn, so that a machine whose speed drifts treats all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for index in range(warmup + rounds):
+        for name, run in runs.items():
+            begin = time.perf_counter()
+            run()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if index >= warmup:
+                seconds[name].append(time.perf_counter() - begin)
+    return seconds
+
+
+def median_ratio(slow: list[float], fast: list[float]) -> float:
+    """The median of the ratios taken pair by pair."""
+    return statistics.median(s / f for s, f in zip(slow, fast, strict=True))
+
+
+def processor() -> str:
+    """The card's name, or the CPU's."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return f"{name}, {torch.get_num_threads()} threads"
+
+
+def commit() -> str:
+    """Short hash of the checked-out commit, with a plus sign if files differ from it."""
+    words = ["git", "describe", "--always", "--dirty=+"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parent)
+    return done.stdout.strip() or "unknown"
+
+
+def record(name: str, results: Any, settings: Mapping[str, Any], output: Path | None) -> None:
+    """Print a JSON record, and keep it if `output` is given."""
+    content = {
+        "benchmark": name,
+        "commit": commit(),
+        "processor": processor(),
+        "versions": {
+            "torch": torch.__version__,
+            "lightning": lightning.__version__,
+            "python": platform.python_version(),
+        },
+        "settings": dict(settings),
+        "results": results,
+    }
+    text = json.dumps(content, indent=2)
+    print(text)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text + "\n")

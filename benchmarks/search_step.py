@@ -1,0 +1,143 @@
+"""One search step: this package's execution against its own edge-by-edge reference.
+
+The reference is in the layout of the authors' code: NCHW, pools and norms for each edge, and all gradients (weights and
+architecture parameters) in both steps. The package runs fan-outs in channels_last and takes in each step the gradients
+that the step needs. Both compute the same function; GDAS runs the same recorded paths on both sides.
+
+    python benchmarks/search_step.py            # a few minutes on two cores
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from harness import interleaved, median_ratio, processor, record
+from torch import Tensor, nn
+
+from lightning_nas import CellSkeleton, EdgeWeights, GumbelHard, Softmax
+from lightning_nas.edge import Architecture
+from lightning_nas.functional.unrolled import SgdStep, unrolled_gradient
+from lightning_nas.relaxation import Relaxation
+from lightning_nas.spaces import DartsSpace
+
+
+class Side:
+    """One supernet with its parameters, and the steps on a fixed batch."""
+
+    def __init__(self, execution: str, sizes: argparse.Namespace, relaxation: Relaxation, device: torch.device) -> None:
+        torch.manual_seed(0)
+        self.space = DartsSpace()
+        skeleton = CellSkeleton(cells=sizes.cells, channels=sizes.channels)
+        self.network = self.space.build(None, replace(skeleton, execution=execution)).to(device)
+        self.split = execution == "fan_out"
+        self.weights = list(self.network.parameters())
+        self.alphas = {
+            name: {"alpha": (1e-3 * torch.randn(group.shape)).to(device).requires_grad_()}
+            for name, group in self.space.groups.items()
+        }
+        self.relaxation = relaxation
+        shape = (sizes.batch, 3, sizes.size, sizes.size)
+        self.images = [torch.randn(shape, device=device) for _ in range(2)]
+        self.targets = [torch.randint(10, (sizes.batch,), device=device) for _ in range(2)]
+        self.optimizer = torch.optim.SGD(self.weights, 0.025, momentum=0.9, weight_decay=3e-4)
+        self.draw = 0
+
+    @property
+    def table(self) -> list[Tensor]:
+        return [group["alpha"] for group in self.alphas.values()]
+
+    def loss(self, half: int, detach: bool = False) -> Tensor:
+        architecture: Architecture = self.relaxation(self.alphas, torch.Generator().manual_seed(self.draw))
+        if detach:
+            architecture = {
+                name: EdgeWeights(w.values.detach(), w.active, w.inactive_gradient) for name, w in architecture.items()
+            }
+        return nn.functional.cross_entropy(self.network(self.images[half], architecture).logits, self.targets[half])
+
+    def first_order(self) -> None:
+        wanted = self.table if self.split else [*self.weights, *self.table]
+        torch.autograd.grad(self.loss(1), wanted, allow_unused=True)
+        self.draw += 1
+        self._weight_step()
+
+    def second_order(self) -> None:
+        if self.split:
+            buffers = [self.optimizer.state[w].get("momentum_buffer") for w in self.weights]
+            step = SgdStep(0.025, 0.9, 3e-4, buffers=buffers)
+            unrolled_gradient(lambda: self.loss(0), lambda: self.loss(1), self.weights, self.table, step)
+        else:
+            self._authors_second_order()
+        self._weight_step()
+
+    def _authors_second_order(self) -> None:
+        """As the authors' code: a second model takes the looked-ahead weights."""
+        theta = [w.detach().clone() for w in self.weights]
+        gradients = torch.autograd.grad(self.loss(0), self.weights)
+        ahead = self.space.build(None, self.network.skeleton).to(self.images[0].device)
+        with torch.no_grad():
+            for new, w, g in zip(ahead.parameters(), theta, gradients, strict=True):
+                new.copy_(w - 0.025 * (g + 3e-4 * w))
+        architecture = self.relaxation(self.alphas, torch.Generator().manual_seed(self.draw))
+        loss = nn.functional.cross_entropy(ahead(self.images[1], architecture).logits, self.targets[1])
+        vector = torch.autograd.grad(loss, [*ahead.parameters(), *self.table])[: len(self.weights)]
+        radius = 0.01 / torch.cat([v.reshape(-1) for v in vector]).norm()
+        for sign in (1.0, -1.0):
+            with torch.no_grad():
+                for w, origin, v in zip(self.weights, theta, vector, strict=True):
+                    w.copy_(origin + sign * radius * v)
+            torch.autograd.grad(self.loss(0), self.table)
+        with torch.no_grad():
+            for w, origin in zip(self.weights, theta, strict=True):
+                w.copy_(origin)
+
+    def _weight_step(self) -> None:
+        loss = self.loss(0, detach=self.split)
+        if self.split:
+            found = torch.autograd.grad(loss, self.weights, allow_unused=True)
+        else:
+            found = torch.autograd.grad(loss, [*self.weights, *self.table], allow_unused=True)[: len(self.weights)]
+        for weight, gradient in zip(self.weights, found, strict=True):
+            weight.grad = gradient
+        nn.utils.clip_grad_norm_(self.weights, 5.0)
+        self.optimizer.step()
+        self.draw += 1
+
+
+STEPS: dict[str, tuple[Callable[[], Relaxation], str]] = {
+    "darts first order": (Softmax, "first_order"),
+    "darts second order": (Softmax, "second_order"),
+    "gdas": (lambda: GumbelHard(1.0), "first_order"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=int, default=8)
+    parser.add_argument("--channels", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--size", type=int, default=32, help="pixels of the images' sides")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", nargs="*", default=list(STEPS), choices=list(STEPS))
+    parser.add_argument("--output", type=Path, help="keep the JSON record here")
+    settings = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    print(f"{processor()}\n{'step':22}{'reference':>12}{'package':>12}{'ratio':>8}")
+    results = {}
+    for name in settings.steps:
+        make, method = STEPS[name]
+        sides = {kind: Side(kind, settings, make(), device) for kind in ("edge_by_edge", "fan_out")}
+        seconds = interleaved({kind: getattr(side, method) for kind, side in sides.items()}, settings.rounds)
+        medians = {kind: statistics.median(values) for kind, values in seconds.items()}
+        ratio = median_ratio(seconds["edge_by_edge"], seconds["fan_out"])
+        print(f"{name:22}{medians['edge_by_edge']:>10.3f} s{medians['fan_out']:>10.3f} s{ratio:>8.2f}", flush=True)
+        results[name] = {"seconds": seconds, "median": medians, "ratio": ratio}
+    record("search_step", results, {k: v for k, v in vars(settings).items() if k != "output"}, settings.output)
+
+
+if __name__ == "__main__":
+    main()
