@@ -7,11 +7,17 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from lightning_nas.module import NonFiniteLossError
+
 USAGE = """\
 usage: lightning-nas run --config FILE          search, build, train and test, in one go; again after a kill, it goes on
        lightning-nas fit --config FILE          one fit: a search, or the training of a network
        lightning-nas validate|test|predict ...  as LightningCLI has them
        lightning-nas COMMAND --help             all options of a command
+
+LIGHTNING_NAS_TRACEBACK=1 in the environment shows where an error comes from.
 """
 
 
@@ -28,14 +34,27 @@ def main(words: Sequence[str] | None = None) -> None:
     if not words or words[0] in ("-h", "--help"):
         print(USAGE, end="")
         raise SystemExit(0 if words else 2)
+    try:
+        _dispatch(words)
+    except (MisconfigurationException, NonFiniteLossError) as error:
+        if os.environ.get("LIGHTNING_NAS_TRACEBACK"):
+            raise
+        print(f"lightning-nas: error: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+def _dispatch(words: list[str]) -> None:
     if words[0] == "run":
         from lightning_nas.chain import run_from_command_line
 
         run_from_command_line(words[1:])
-        return
-    from lightning_nas.cli import NasCLI
+    elif words[0] in ("fit", "validate", "test", "predict"):
+        from lightning_nas.cli import NasCLI
 
-    NasCLI(words)
+        NasCLI(words)
+    else:
+        print(f"lightning-nas: error: no command {words[0]!r}.\n{USAGE}", end="", file=sys.stderr)
+        raise SystemExit(2)
 
 
 if __name__ == "__main__":

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import traceback
 import warnings
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from typing_extensions import override
 
 import lightning_nas.data
 import lightning_nas.methods
 import lightning_nas.spaces  # noqa: F401 - a class is known by its short name once it is imported
 from lightning_nas.callbacks import WritePredictions
+
+
+def own_refusal(error: BaseException) -> BaseException | None:
+    """The error of this package inside those that the parser has put around it; None if there is none."""
+    package = str(Path(__file__).parent)
+    found, current = None, error.__cause__ or error.__context__
+    while current is not None:
+        frames = traceback.extract_tb(current.__traceback__)
+        if frames and frames[-1].filename.startswith(package):
+            found = current
+        current = current.__cause__ or current.__context__
+    return found
 
 
 class NasCLI(LightningCLI):
@@ -47,6 +62,21 @@ class NasCLI(LightningCLI):
             # Lightning takes arguments beside a command line for a mistake; `lightning-nas` hands both on knowingly.
             warnings.filterwarnings("ignore", "LightningCLI's args parameter")
             super().parse_arguments(parser, args)
+
+    @override
+    def instantiate_classes(self) -> None:
+        """Construct everything; what a constructor of this package refuses is said in its own words alone.
+
+        Raises:
+            MisconfigurationException: a constructor has refused its arguments.
+        """
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            refusal = own_refusal(error)
+            if refusal is None:
+                raise
+            raise MisconfigurationException(str(refusal)) from error
 
     @override
     def _parse_ckpt_path(self) -> None:

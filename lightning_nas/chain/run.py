@@ -64,11 +64,23 @@ class Chain:
         self.search, self.retrain = read_config(self.search), read_config(self.retrain)
         self.select = read_config(self.select) if self.select is not None else self.retrain
         self._folder = Path(self.output)
+        self._space: SearchSpace | None = None
+
+    def prepare(self) -> SearchSpace:
+        """Find earlier stages, and construct every part once: a mistake in the last config shows before the search.
+
+        Raises:
+            ValueError: the output is that of other settings, or a config does not fit its place.
+            MisconfigurationException: a part refuses its arguments.
+        """
+        if self._space is None:
+            self._state = ChainState(self._folder, asdict(self))
+            self._space = self._preflight()
+        return self._space
 
     def run(self) -> dict[str, Any]:
         """All stages that are not done yet; the summary, which is also printed and kept as `summary.json`."""
-        self._state = ChainState(self._folder, asdict(self))
-        space = self._preflight()
+        space = self.prepare()
         found = [self._search(seed) for seed in self.seeds]
         best = self._select(found, space)
         config = training_config(_plain(self.retrain), space.config(), self._genotype(best))
@@ -82,7 +94,6 @@ class Chain:
     # --- stages -----------------------------------------------------------------------------------------------------
 
     def _preflight(self) -> SearchSpace:
-        """Construct everything once, so that a mistake in the last config shows before the search."""
         search = stage_cli(_plain(self.search), self._folder / "preflight", self.seeds[0]).model
         if not isinstance(search, SearchModule):
             raise ValueError(f"search: the model is a {type(search).__name__}, not a search such as DartsSearch.")
@@ -216,6 +227,7 @@ def run_from_command_line(words: Sequence[str]) -> None:
     values.pop("config", None)
     try:
         chain = Chain(**values)
+        chain.prepare()
     except ValueError as error:
         parser.error(str(error))
     chain.run()
