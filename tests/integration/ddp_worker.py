@@ -68,6 +68,10 @@ def main(case: str, folder: str, devices: str, batch_size: str, frozen: str) -> 
     trainer.fit(module, datamodule=digits if case == "training" else Bilevel(digits))
     content = {"state": module.state_dict(), "seen": digits.seen, "world_size": trainer.world_size}
     torch.save(content, Path(folder) / f"rank{trainer.global_rank}.pt")
+    if torch.distributed.is_initialized():
+        # Lightning leaves gloo's threads to the end of the interpreter, where they now and then abort it.
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
