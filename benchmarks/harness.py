@@ -54,7 +54,7 @@ def commit() -> str:
 
 
 def record(name: str, results: Any, settings: Mapping[str, Any], output: Path | None) -> None:
-    """Print a JSON record, and keep it if `output` is given."""
+    """Keep a JSON record if `output` is given, and print it."""
     content = {
         "benchmark": name,
         "commit": commit(),
@@ -68,7 +68,7 @@ def record(name: str, results: Any, settings: Mapping[str, Any], output: Path | 
         "results": results,
     }
     text = json.dumps(content, indent=2)
-    print(text)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text + "\n")
+    print(text)
