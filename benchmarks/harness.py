@@ -53,20 +53,15 @@ def commit() -> str:
     return done.stdout.strip() or "unknown"
 
 
+def where() -> dict[str, Any]:
+    """Commit, processor and versions of a measurement."""
+    versions = {"torch": torch.__version__, "lightning": lightning.__version__, "python": platform.python_version()}
+    return {"commit": commit(), "processor": processor(), "versions": versions}
+
+
 def record(name: str, results: Any, settings: Mapping[str, Any], output: Path | None) -> None:
     """Keep a JSON record if `output` is given, and print it."""
-    content = {
-        "benchmark": name,
-        "commit": commit(),
-        "processor": processor(),
-        "versions": {
-            "torch": torch.__version__,
-            "lightning": lightning.__version__,
-            "python": platform.python_version(),
-        },
-        "settings": dict(settings),
-        "results": results,
-    }
+    content = {"benchmark": name, **where(), "settings": dict(settings), "results": results}
     text = json.dumps(content, indent=2)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)

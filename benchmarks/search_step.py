@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from lightning_nas import CellSkeleton, EdgeWeights, GumbelHard, Softmax
 from lightning_nas.edge import Architecture
+from lightning_nas.functional.gradients import frozen
+from lightning_nas.functional.memory import keep_freed_memory
 from lightning_nas.functional.unrolled import SgdStep, unrolled_gradient
 from lightning_nas.relaxation import Relaxation
 from lightning_nas.spaces import DartsSpace
@@ -60,8 +62,12 @@ class Side:
         return nn.functional.cross_entropy(self.network(self.images[half], architecture).logits, self.targets[half])
 
     def first_order(self) -> None:
-        wanted = self.table if self.split else [*self.weights, *self.table]
-        torch.autograd.grad(self.loss(1), wanted, allow_unused=True)
+        if self.split:
+            with frozen(self.weights):
+                loss = self.loss(1)
+            torch.autograd.grad(loss, self.table, allow_unused=True)
+        else:
+            torch.autograd.grad(self.loss(1), [*self.weights, *self.table], allow_unused=True)
         self.draw += 1
         self._weight_step()
 
@@ -125,6 +131,7 @@ def main() -> None:
     parser.add_argument("--steps", nargs="*", default=list(STEPS), choices=list(STEPS))
     parser.add_argument("--output", type=Path, help="keep the JSON record here")
     settings = parser.parse_args()
+    keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(f"{processor()}\n{'step':22}{'reference':>12}{'package':>12}{'ratio':>8}")
     results = {}

@@ -106,12 +106,17 @@ class DropPath(nn.Module):
 
 @dataclass(frozen=True)
 class FanOutEdge:
-    """One edge as its fan-out sees it: the row of its group's table, the receiving node, and the candidates kept."""
+    """One edge as its fan-out sees it.
+
+    Args:
+        row: of the group's table.
+        node: the state that receives.
+        operations: the candidates kept, by the column of the table.
+    """
 
     row: int
     node: int
-    candidates: nn.ModuleDict
-    columns: tuple[int, ...]
+    operations: Mapping[int, nn.Module]
 
 
 class FanOut:
@@ -130,43 +135,32 @@ class FanOut:
 
     def __call__(self, state: Tensor, weights: EdgeWeights | None) -> Iterator[tuple[int, Tensor]]:
         """Pairs (node, contribution) for the state (B, C, H, W); None as weights runs the one candidate kept."""
-        rows = None if weights is None else weights.values.unbind()
+        rows = () if weights is None else weights.values.unbind()
         for edge in self.edges:
-            if weights is None or rows is None:
-                yield edge.node, self._apply(edge, edge.columns[0], state)
-            elif weights.active is None:
-                yield edge.node, self._dense(edge, state, rows[edge.row])
-            elif weights.active[edge.row]:
-                yield edge.node, self._sparse(edge, state, rows[edge.row], weights)
+            if weights is None:
+                (operation,) = edge.operations.values()
+                yield edge.node, self._apply(operation, state)
+                continue
+            columns = tuple(edge.operations) if weights.active is None else weights.active[edge.row]
+            if columns:
+                mixed = self._mixed(edge, columns, state, rows[edge.row].unbind())
+                yield edge.node, self._with_inactive(mixed, edge, weights)
 
-    def _apply(self, edge: FanOutEdge, column: int, state: Tensor) -> Tensor:
-        operation = list(edge.candidates.values())[edge.columns.index(column)]
+    def _apply(self, operation: nn.Module, state: Tensor) -> Tensor:
         output = cast(Tensor, operation(state))
         return output if isinstance(operation, Identity) else cast(Tensor, self.drop_path(output))
 
-    def _dense(self, edge: FanOutEdge, state: Tensor, row: Tensor) -> Tensor:
-        weight = row.unbind()
-        first, *rest = edge.columns
-        total = weight[first] * self._apply(edge, first, state)
+    def _mixed(self, edge: FanOutEdge, columns: Sequence[int], state: Tensor, weight: Sequence[Tensor]) -> Tensor:
+        first, *rest = columns
+        total = weight[first] * self._apply(edge.operations[first], state)
         for column in rest:
-            total = total + weight[column] * self._apply(edge, column, state)
+            total = total + weight[column] * self._apply(edge.operations[column], state)
         return total
-
-    def _sparse(self, edge: FanOutEdge, state: Tensor, row: Tensor, weights: EdgeWeights) -> Tensor:
-        assert weights.active is not None
-        active = weights.active[edge.row]
-        weight = row.unbind()
-        first, *rest = active
-        total = weight[first] * self._apply(edge, first, state)
-        for column in rest:
-            total = total + weight[column] * self._apply(edge, column, state)
-        return self._with_inactive(total, edge, weights)
 
     @staticmethod
     def _with_inactive(total: Tensor, edge: FanOutEdge, weights: EdgeWeights) -> Tensor:
         """Add the weights of the candidates that did not run: zeros, through which they get a gradient."""
-        assert weights.active is not None
-        inactive = sorted(set(edge.columns) - set(weights.active[edge.row]))
-        if not weights.inactive_gradient or not inactive:
+        if weights.active is None or not weights.inactive_gradient:
             return total
-        return total + weights.values[edge.row, inactive].sum()
+        inactive = sorted(set(edge.operations) - set(weights.active[edge.row]))
+        return total + weights.values[edge.row, inactive].sum() if inactive else total

@@ -11,15 +11,21 @@ from torch import Tensor
 from lightning_nas.edge import EdgeWeights, FanOut
 from lightning_nas.functional.weighted_sum import weighted_sum
 
-Step: TypeAlias = Callable[[Tensor], Tensor]
+Restore: TypeAlias = Callable[[Tensor], Tensor]
 
 
 class Plan(NamedTuple):
-    """An operation taken apart: `restore(run(operation, prepare(state)))`; sums may be taken before `restore`."""
+    """How one kind of candidate runs on E edges at once; channels hold the edges one after the other.
 
-    prepare: Step
-    run: Callable[[Any, Tensor], Tensor]
-    restore: Step | None = None
+    Args:
+        prepare: from the state (B, C, H, W) and E to what the operations read; kinds with the same function share it.
+        run: from E operations, what was prepared and their weights (E,) to the weighted outputs, (B, E * C, h, w).
+        restore: brings a sum of such outputs to its final form; applied once to the sum of all kinds that have it.
+    """
+
+    prepare: Callable[[Tensor, int], Tensor]
+    run: Callable[[Any, Tensor, Tensor], Tensor]
+    restore: Restore | None = None
 
 
 class SharedFanOut(FanOut):
@@ -29,80 +35,105 @@ class SharedFanOut(FanOut):
 
     - `shared(operations, state)` gives what several operations all give alike (pools, skip connections), or None where
       they differ.
-    - `plan(state)` takes an operation apart, so that what it starts with runs once a state, and what it ends with once
-      an edge.
+    - `plan(state)` says how several operations of the kind run as one.
 
     A kind with none of these runs edge by edge, and so does everything while drop path is on.
-
-    Shapes: B batch, N edges, O candidates, S candidates that are shared, C channels, h and w size of the output.
     """
 
     def __call__(self, state: Tensor, weights: EdgeWeights | None) -> Iterator[tuple[int, Tensor]]:
         if weights is None or not self.edges or self.drop_path.probability > 0.0:
             yield from super().__call__(state, weights)
             return
-        shared: list[tuple[int, Tensor]] = []
-        own: list[dict[Step | None, list[tuple[Tensor, int]]]] = [{} for _ in self.edges]
-        started: dict[Any, Tensor] = {}
-        for position, column in enumerate(self.edges[0].columns):
-            running = self._running(column, weights)
-            operations = [list(self.edges[p].candidates.values())[position] for p in running]
-            if not operations or (weights.active is None and getattr(operations[0], "is_zero", False)):
-                continue
-            alike = _alike(operations, state)
-            if alike is not None and weights.active is None:
-                shared.append((column, alike))
-                continue
-            outputs, restore = _each(operations, state, started) if alike is None else ([alike] * len(running), None)
-            for p, output in zip(running, outputs, strict=True):
-                own[p].setdefault(restore, []).append((output, column))
-        mixtures = self._mixtures(shared, weights)
-        for edge, mixture, terms in zip(self.edges, mixtures, own, strict=True):
-            total = self._total(mixture, terms, weights.values[edge.row])
+        terms = _Terms(state, weights, [edge.row for edge in self.edges])
+        for column in self.edges[0].operations:
+            positions = self._running(column, weights)
+            if positions:
+                terms.add([self.edges[p].operations[column] for p in positions], positions, column)
+        for edge, total in zip(self.edges, terms.totals(), strict=True):
             if total is not None:
-                yield edge.node, total if weights.active is None else self._with_inactive(total, edge, weights)
+                yield edge.node, self._with_inactive(total, edge, weights)
 
-    def _running(self, column: int, weights: EdgeWeights) -> list[int]:
+    def _running(self, column: int, weights: EdgeWeights) -> tuple[int, ...]:
         """Positions of the edges that run a candidate."""
         active = weights.active
-        return [p for p, edge in enumerate(self.edges) if active is None or column in active[edge.row]]
+        return tuple(p for p, edge in enumerate(self.edges) if active is None or column in active[edge.row])
 
-    def _mixtures(self, shared: list[tuple[int, Tensor]], weights: EdgeWeights) -> list[Tensor | None]:
+
+class _Terms:
+    """What the candidates of a fan-out give, weighted and summed with as few operations as possible.
+
+    Shapes: B batch, E edges that run a candidate, N edges in all, S candidates that all edges share, C channels, h and
+    w size of the output.
+    """
+
+    def __init__(self, state: Tensor, weights: EdgeWeights, rows: list[int]) -> None:
+        self.state, self.dense = state, weights.active is None
+        self.weights_NO = weights.values[rows]
+        self.columns = self.weights_NO.unbind(1)
+        self.prepared: dict[tuple[Any, int], Tensor] = {}
+        self.shared: list[tuple[int, Tensor]] = []
+        self.joint: dict[tuple[tuple[int, ...], Restore | None], Tensor] = {}
+        self.own: list[list[tuple[int, Tensor]]] = [[] for _ in rows]
+
+    def add(self, operations: Sequence[Any], positions: tuple[int, ...], column: int) -> None:
+        """Run operations of one kind, which stand on the edges at `positions`."""
+        kind = operations[0]
+        if self.dense and getattr(kind, "is_zero", False):
+            return
+        share = getattr(type(kind), "shared", None)
+        alike: Tensor | None = None if share is None else share(operations, self.state)
+        if alike is not None and self.dense:
+            self.shared.append((column, alike))
+        elif alike is None and hasattr(kind, "plan"):
+            self._run(kind.plan(self.state), operations, positions, column)
+        else:
+            for position, operation in zip(positions, operations, strict=True):
+                self.own[position].append((column, operation(self.state) if alike is None else alike))
+
+    def _run(self, plan: Plan, operations: Sequence[Any], positions: tuple[int, ...], column: int) -> None:
+        started = (plan.prepare, len(operations))
+        if started not in self.prepared:
+            self.prepared[started] = plan.prepare(self.state, len(operations))
+        weights = self.columns[column]
+        scale_E = weights if len(positions) == len(self.own) else weights[list(positions)]
+        output = plan.run(operations, self.prepared[started], scale_E)
+        key = (positions, plan.restore)
+        self.joint[key] = self.joint[key] + output if key in self.joint else output
+
+    def totals(self) -> Iterator[Tensor | None]:
+        """The contribution of each edge; None if it runs nothing."""
+        found: list[list[Tensor]] = [[] for _ in self.own]
+        for position, mixture in enumerate(self._mixtures()):
+            found[position].append(mixture)
+        for positions, total in self._joint_totals().items():
+            for position, part in zip(positions, total.chunk(len(positions), 1), strict=True):
+                found[position].append(part)
+        for position, (parts, own) in enumerate(zip(found, self.own, strict=True)):
+            if own:
+                weights = self.weights_NO[position, [column for column, _ in own]]
+                parts.append(weighted_sum([output for _, output in own], weights))
+            yield _sum(parts)
+
+    def _joint_totals(self) -> dict[tuple[int, ...], Tensor]:
+        totals: dict[tuple[int, ...], Tensor] = {}
+        for (positions, restore), joint in self.joint.items():
+            part = joint if restore is None else restore(joint)
+            totals[positions] = totals[positions] + part if positions in totals else part
+        return totals
+
+    def _mixtures(self) -> Sequence[Tensor]:
         """What the shared candidates contribute to each edge, as one product (N, S) x (S, B*h*w*C)."""
-        if not shared:
-            return [None] * len(self.edges)
-        rows = [edge.row for edge in self.edges]
-        weights_NS = weights.values[rows][:, [column for column, _ in shared]]
-        batch, channels, height, width = shared[0][1].shape
-        outputs_SM = torch.stack([output.permute(0, 2, 3, 1).reshape(-1) for _, output in shared])
+        if not self.shared:
+            return ()
+        weights_NS = self.weights_NO[:, [column for column, _ in self.shared]]
+        batch, channels, height, width = self.shared[0][1].shape
+        outputs_SM = torch.stack([output.permute(0, 2, 3, 1).reshape(-1) for _, output in self.shared])
         mixed_NM = weights_NS @ outputs_SM
         return [row.view(batch, height, width, channels).permute(0, 3, 1, 2) for row in mixed_NM.unbind()]
 
-    @staticmethod
-    def _total(
-        mixture: Tensor | None, terms: dict[Step | None, list[tuple[Tensor, int]]], row_O: Tensor
-    ) -> Tensor | None:
-        """The contribution of one edge; None if it runs nothing."""
-        total = mixture
-        for restore, found in terms.items():
-            part = weighted_sum([output for output, _ in found], row_O[[column for _, column in found]])
-            part = part if restore is None else restore(part)
-            total = part if total is None else total + part
-        return total
 
-
-def _alike(operations: Sequence[Any], state: Tensor) -> Tensor | None:
-    """What operations of one kind all give alike; None if they differ."""
-    shared = getattr(type(operations[0]), "shared", None)
-    return None if shared is None else shared(operations, state)
-
-
-def _each(operations: Sequence[Any], state: Tensor, started: dict[Any, Tensor]) -> tuple[Sequence[Tensor], Step | None]:
-    """What each of several operations of one kind gives, and what has to come after their sum."""
-    if not hasattr(operations[0], "plan"):
-        return [operation(state) for operation in operations], None
-    plan: Plan = operations[0].plan(state)
-    if plan.prepare not in started:
-        started[plan.prepare] = plan.prepare(state)
-    x = started[plan.prepare]
-    return [plan.run(operation, x) for operation in operations], plan.restore
+def _sum(parts: Sequence[Tensor]) -> Tensor | None:
+    total: Tensor | None = None
+    for part in parts:
+        total = part if total is None else total + part
+    return total

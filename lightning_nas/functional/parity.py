@@ -8,24 +8,25 @@ Shapes: B batch, C channels, H and W height and width, both even.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 
-def rectified_parities(x_BCHW: Tensor) -> Tensor:
-    """ReLU, then the four images of each parity, (4 B, C, H/2, W/2) in channels_last."""
+def parities(x_BCHW: Tensor) -> Tensor:
+    """The four images of each parity, (4 B, C, H/2, W/2) in channels_last."""
     batch, channels, height, width = x_BCHW.shape
-    parts = F.relu(x_BCHW).reshape(batch, channels, height // 2, 2, width // 2, 2).permute(3, 5, 0, 2, 4, 1)
+    # Channels go last before the split, so that the gradient is put together in channels_last too.
+    parts = x_BCHW.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2, channels).permute(2, 4, 0, 1, 3, 5)
     return parts.reshape(4 * batch, height // 2, width // 2, channels).permute(0, 3, 1, 2)
 
 
 def from_parities(x: Tensor) -> Tensor:
-    """The images that `rectified_parities` took apart, put together again, in channels_last.
+    """The images that `parities` took apart, put together again, in channels_last.
 
     Example:
         >>> import torch
         >>> x = torch.rand(2, 3, 4, 6)
-        >>> torch.equal(from_parities(rectified_parities(x)), x)
+        >>> torch.equal(from_parities(parities(x)), x)
         True
     """
     images, channels, height, width = x.shape
@@ -33,6 +34,11 @@ def from_parities(x: Tensor) -> Tensor:
     return parts.reshape(images // 4, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
 
 
-def rectified_evens(x_BCHW: Tensor) -> Tensor:
-    """ReLU on the even rows and columns, (B, C, H/2, W/2)."""
-    return F.relu(x_BCHW[:, :, ::2, ::2])
+def every_second(x_BCHW: Tensor, first: int = 0) -> Tensor:
+    """Every second row and column from `first` on, (B, C, h, w).
+
+    The gradient keeps the layout of the images; that of a plain slice is always channels first, and slow to add up.
+    """
+    if x_BCHW.is_contiguous(memory_format=torch.channels_last):
+        return x_BCHW.permute(0, 2, 3, 1)[:, first::2, first::2].permute(0, 3, 1, 2)
+    return x_BCHW[:, :, first::2, first::2]

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_nas.functional.gradients import frozen, gradients
+
 Loss = Callable[[], Tensor]
 """Computes a scalar loss with the weights and architecture parameters as they are at the call."""
 Reduce = Callable[[list[Tensor]], list[Tensor]]
@@ -82,11 +84,11 @@ def unrolled_gradient(
     weights, alphas = list(weights), list(alphas)
     saved = [weight.detach().clone() for weight in weights]
     try:
-        gradients = reduce(_gradients(train_loss(), weights))
+        step_of = reduce(gradients(train_loss(), weights))
         with torch.no_grad():
-            torch._foreach_add_(weights, step.direction(weights, gradients), alpha=-step.lr)
+            torch._foreach_add_(weights, step.direction(weights, step_of), alpha=-step.lr)
         loss = val_loss()
-        looked_ahead = reduce(_gradients(loss, [*alphas, *weights]))
+        looked_ahead = reduce(gradients(loss, [*alphas, *weights]))
         direct, vector = looked_ahead[: len(alphas)], looked_ahead[len(alphas) :]
         radius = epsilon / _norm(vector)
         plus = _gradients_at(train_loss, weights, saved, vector, radius, alphas)
@@ -97,11 +99,6 @@ def unrolled_gradient(
     difference = reduce(list(torch._foreach_sub(plus, minus)))
     factor = step.slope / (2 * radius)
     return loss.detach(), [d - factor * c for d, c in zip(direct, difference, strict=True)]
-
-
-def _gradients(loss: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
-    found = torch.autograd.grad(loss, inputs, allow_unused=True)
-    return [torch.zeros_like(x) if gradient is None else gradient for gradient, x in zip(found, inputs, strict=True)]
 
 
 def _gradients_at(
@@ -115,7 +112,8 @@ def _gradients_at(
     with torch.no_grad():
         torch._foreach_copy_(weights, origin)
         torch._foreach_add_(weights, torch._foreach_mul(direction, distance))
-    return _gradients(loss(), alphas)
+    with frozen(weights):
+        return gradients(loss(), alphas)
 
 
 def _norm(tensors: list[Tensor]) -> Tensor:

@@ -15,6 +15,7 @@ from torchmetrics import MeanMetric
 from typing_extensions import override
 
 from lightning_nas.edge import Architecture
+from lightning_nas.functional.gradients import frozen, gradients
 from lightning_nas.functional.relax import entropy
 from lightning_nas.functional.seeding import generator
 from lightning_nas.functional.unrolled import SgdStep, unrolled_gradient
@@ -51,6 +52,8 @@ class DifferentiableSearch(SearchModule):
         extraction: replaces the space's `discretize`; Python only.
         epsilon: size of the finite difference in the second order, as in `unrolled_gradient`. The authors' 0.01 steps
             over kinks of ReLU and max pooling: it measures a smoothed curvature, not the exact second derivative.
+        warmup_epochs: epochs at the start in which the weights alone are trained (PC-DARTS: 15). The parameter-free
+            candidates are the better ones while the others are untrained, and collect weight that they keep.
 
     Raises:
         ValueError: an argument is out of range.
@@ -69,6 +72,7 @@ class DifferentiableSearch(SearchModule):
         epochs: int | None = None,
         extraction: Extraction | None = None,
         epsilon: float = 0.01,
+        warmup_epochs: int = 0,
     ) -> None:
         super().__init__(space, skeleton, task or Classification(), epochs)
         if order not in (1, 2):
@@ -77,8 +81,10 @@ class DifferentiableSearch(SearchModule):
             raise ValueError(f"{type(self).__name__}(clip={clip}): give a positive number, or None for no clipping.")
         if epsilon <= 0:
             raise ValueError(f"{type(self).__name__}(epsilon={epsilon}): give a positive number, 0.01 in the paper.")
+        if warmup_epochs < 0:
+            raise ValueError(f"{type(self).__name__}(warmup_epochs={warmup_epochs}): give a number of 0 or more.")
         self.space: SupernetSpace = space
-        self.epsilon = epsilon
+        self.epsilon, self.warmup_epochs = epsilon, warmup_epochs
         self.order, self.clip, self.extraction = order, clip, extraction
         self.optimizer, self.architecture_optimizer = optimizer, architecture_optimizer
         self.relaxation = relaxation
@@ -137,11 +143,12 @@ class DifferentiableSearch(SearchModule):
         weight_optimizer, architecture_optimizer = self.optimizers()  # type: ignore[attr-defined]
         size = len(self.task.inputs(batch["train"]))
         with self.explain_out_of_memory(size):
-            architecture_loss = self._architecture_step(batch, batch_idx, weight_optimizer, architecture_optimizer)
+            if self.current_epoch >= self.warmup_epochs:
+                found = self._architecture_step(batch, batch_idx, weight_optimizer, architecture_optimizer)
+                self.log("search/arch_loss", found, batch_size=size)
             loss = self._weight_step(batch["train"], batch_idx, weight_optimizer)
         self.guard_loss(loss, batch_idx)
         self.log("train/loss", loss, prog_bar=True, batch_size=size)
-        self.log("search/arch_loss", architecture_loss, batch_size=size)
 
     def _loss(self, batch: Any, purpose: str, batch_idx: int) -> Tensor:
         output = self.supernet(self.task.inputs(batch), self.relax(purpose, batch_idx))
@@ -157,13 +164,12 @@ class DifferentiableSearch(SearchModule):
             return loss + self.relaxation.penalty(self.architecture_parameters).to(loss)
 
         if self.order == 1:
-            loss = val_loss()
-            found = torch.autograd.grad(loss, alphas, allow_unused=True)
-            gradients = [torch.zeros_like(a) if g is None else g for a, g in zip(alphas, found, strict=True)]
-            gradients = average_tensors(gradients, self.trainer.strategy)
+            with frozen(self.supernet.parameters()):
+                loss = val_loss()
+            found = average_tensors(gradients(loss, alphas), self.trainer.strategy)
         else:
             weights = list(self.supernet.parameters())
-            loss, gradients = unrolled_gradient(
+            loss, found = unrolled_gradient(
                 lambda: self._loss(batch["train"], "architecture", batch_idx),
                 val_loss,
                 weights,
@@ -172,7 +178,7 @@ class DifferentiableSearch(SearchModule):
                 self.epsilon,
                 reduce=lambda tensors: average_tensors(tensors, self.trainer.strategy),
             )
-        for alpha, gradient in zip(alphas, gradients, strict=True):
+        for alpha, gradient in zip(alphas, found, strict=True):
             alpha.grad = gradient
         # Not through Lightning's wrapper: `global_step` then counts batches, which logging and max_steps expect.
         optimizer.optimizer.step()

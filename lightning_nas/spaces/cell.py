@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from lightning_nas.edge import Architecture, DropPath, Edge, EdgeGroup, EdgeWeights, FanOut, FanOutEdge
 from lightning_nas.fan_out import SharedFanOut
 from lightning_nas.skeleton import CellSkeleton, Execution, NetworkOutput, Norm, Skeleton
-from lightning_nas.spaces.operations import FactorizedReduce, ReluConvNorm
+from lightning_nas.spaces.convolutions import FactorizedReduce, ReluConvNorm
 
 
 class EdgeCell(nn.Module):
@@ -44,7 +44,8 @@ class EdgeCell(nn.Module):
             if columns:
                 candidates = nn.ModuleDict({group.candidates[c]: build(edge, group.candidates[c]) for c in columns})
                 self.edges[edge.key] = candidates
-                leaving.setdefault(edge.source, []).append(FanOutEdge(row, edge.node, candidates, columns))
+                operations = dict(zip(columns, candidates.values(), strict=True))
+                leaving.setdefault(edge.source, []).append(FanOutEdge(row, edge.node, operations))
         self.states = 1 + max(edge.node for edge in group.edges)
         run = SharedFanOut if execution == "fan_out" else FanOut
         self._fan_outs = [run(leaving.get(source, ()), self.drop_path) for source in range(self.states)]
@@ -139,6 +140,11 @@ def imagenet_stem(skeleton: Skeleton) -> tuple[nn.Sequential, nn.Sequential]:
     return first, nn.Sequential(nn.ReLU(), nn.Conv2d(full, full, 3, stride=2, padding=1, bias=False), norm.build(full))
 
 
+def global_average(x: Tensor) -> Tensor:
+    """The mean over height and width, (B, C); unlike that of `mean`, its gradient has the layout of the images."""
+    return F.avg_pool2d(x, (x.shape[2], x.shape[3])).flatten(1)
+
+
 class TwoInputCell(nn.Module):
     """Base of cells that read the last two cells; `outputs` is the number of channels they give."""
 
@@ -199,4 +205,4 @@ class CellNetwork(nn.Module):
             before_last, last = last, cell(before_last, last, architecture)
             if self.training and self.auxiliary_head is not None and index == self.skeleton.reductions[-1]:
                 auxiliary = self.auxiliary_head(last)
-        return NetworkOutput(self.classifier(last.mean((2, 3))), auxiliary)
+        return NetworkOutput(self.classifier(global_average(last)), auxiliary)

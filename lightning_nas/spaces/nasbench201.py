@@ -18,8 +18,9 @@ from lightning_nas.edge import Architecture, Edge, EdgeGroup
 from lightning_nas.genotype import Genotype
 from lightning_nas.skeleton import NetworkOutput, Norm, Skeleton, StagedSkeleton
 from lightning_nas.space import EdgewiseSpace
-from lightning_nas.spaces.cell import EdgeCell, cifar_stem, on_device, weights_for
-from lightning_nas.spaces.operations import CANDIDATES, Place, ReluConvNorm, check_candidates
+from lightning_nas.spaces.cell import EdgeCell, cifar_stem, global_average, on_device, weights_for
+from lightning_nas.spaces.convolutions import ReluConvNorm
+from lightning_nas.spaces.operations import CANDIDATES, Place, check_candidates
 
 NASBENCH201_CANDIDATES = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 
@@ -135,4 +136,4 @@ class StagedNetwork(nn.Module):
         x = self.stem(images)
         for cell in self.cells:
             x = cell(x, architecture) if isinstance(cell, StagedCell) else cell(x)
-        return NetworkOutput(self.classifier(F.relu(self.last_norm(x)).mean((2, 3))))
+        return NetworkOutput(self.classifier(global_average(F.relu(self.last_norm(x)))))

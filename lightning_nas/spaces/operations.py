@@ -6,15 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_nas.edge import Identity
-from lightning_nas.fan_out import Plan
-from lightning_nas.functional.parity import from_parities, rectified_evens, rectified_parities
 from lightning_nas.skeleton import BatchNorm, Norm
-from lightning_nas.spaces.shared_norm import shared_norm, uses_batch
+from lightning_nas.spaces.convolutions import DilatedConv, FactorizedReduce, ReluConvNorm, SeparableConv
+from lightning_nas.spaces.joint import shared_norm, uses_batch
 
 
 @dataclass(frozen=True)
@@ -79,110 +77,16 @@ class Pool(nn.Module):
         return shared_norm(norms, operations[0]._pool(x)) if uses_batch(norms[0]) else None
 
 
-class ReluConvNorm(nn.Module):
-    """ReLU, convolution, norm. With `bias` the convolution has one where the norm has no shift."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, norm: Norm, bias: bool = False) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias and not norm.affine)
-        self.norm = norm.build(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.prepared(F.relu(x))
-
-    def plan(self, _state: Tensor) -> Plan:
-        """ReLU once a state, then the rest."""
-        return Plan(F.relu, type(self).prepared)
-
-    def prepared(self, x: Tensor) -> Tensor:
-        """The operation on a state that ReLU has passed already."""
-        return cast(Tensor, self.norm(self.conv(x)))
-
-
-class FactorizedReduce(nn.Module):
-    """Halves the resolution with two 1x1 convolutions, one of them shifted by a pixel; odd sizes are padded."""
-
-    def __init__(self, inputs: int, outputs: int, norm: Norm) -> None:
-        super().__init__()
-        self.conv_1 = nn.Conv2d(inputs, outputs // 2, 1, stride=2, bias=False)
-        self.conv_2 = nn.Conv2d(inputs, outputs - outputs // 2, 1, stride=2, bias=False)
-        self.norm = norm.build(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.prepared(F.relu(x))
-
-    def plan(self, _state: Tensor) -> Plan:
-        """ReLU once a state, then the rest."""
-        return Plan(F.relu, type(self).prepared)
-
-    def prepared(self, x: Tensor) -> Tensor:
-        """The operation on a state that ReLU has passed already."""
-        odd_height, odd_width = x.shape[2] % 2, x.shape[3] % 2
-        shifted = F.pad(x, (0, odd_width, 0, odd_height)) if odd_height or odd_width else x
-        return cast(Tensor, self.norm(torch.cat([self.conv_1(x), self.conv_2(shifted[:, :, 1:, 1:])], dim=1)))
-
-
-class SeparableConv(nn.Module):
-    """Twice ReLU, depthwise and pointwise convolution, norm; the first carries the stride."""
-
-    def __init__(self, kernel: int, place: Place) -> None:
-        super().__init__()
-        c, padding = place.channels, kernel // 2
-        self.depthwise_1 = nn.Conv2d(c, c, kernel, place.stride, padding, groups=c, bias=False)
-        self.pointwise_1 = nn.Conv2d(c, c, 1, bias=False)
-        self.norm_1 = place.norm.build(c)
-        self.depthwise_2 = nn.Conv2d(c, c, kernel, 1, padding, groups=c, bias=False)
-        self.pointwise_2 = nn.Conv2d(c, c, 1, bias=False)
-        self.norm_2 = place.norm.build(c)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.prepared(F.relu(x))
-
-    def plan(self, _state: Tensor) -> Plan:
-        """ReLU once a state, then the rest."""
-        return Plan(F.relu, type(self).prepared)
-
-    def prepared(self, x: Tensor) -> Tensor:
-        """The operation on a state that ReLU has passed already."""
-        x = self.norm_1(self.pointwise_1(self.depthwise_1(x)))
-        return cast(Tensor, self.norm_2(self.pointwise_2(self.depthwise_2(F.relu(x)))))
-
-
-class DilatedConv(nn.Module):
-    """ReLU, depthwise convolution of dilation 2, pointwise convolution, norm."""
-
-    def __init__(self, kernel: int, place: Place) -> None:
-        super().__init__()
-        c = place.channels
-        self.depthwise = nn.Conv2d(c, c, kernel, place.stride, kernel - 1, dilation=2, groups=c, bias=False)
-        self.pointwise = nn.Conv2d(c, c, 1, bias=False)
-        self.norm = place.norm.build(c)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.norm(self.pointwise(self.depthwise(F.relu(x)))))
-
-    def plan(self, state: Tensor) -> Plan:
-        """On a CPU, plain convolutions on the images of each parity: kernels for dilated ones are slow there."""
-        if state.device.type != "cpu" or state.shape[2] % 2 or state.shape[3] % 2:
-            return Plan(F.relu, DilatedConv.prepared)
-        # With stride 2 and the even padding, all taps lie on even rows and columns.
-        if self.depthwise.stride == (2, 2):
-            return Plan(rectified_evens, DilatedConv.on_parities)
-        return Plan(rectified_parities, DilatedConv.on_parities, from_parities)
-
-    def prepared(self, x: Tensor) -> Tensor:
-        """The operation on a state that ReLU has passed already."""
-        return cast(Tensor, self.norm(self.pointwise(self.depthwise(x))))
-
-    def on_parities(self, x: Tensor) -> Tensor:
-        """The operation on images whose neighbours are two pixels apart."""
-        weight = self.depthwise.weight
-        x = F.conv2d(x, weight, None, 1, weight.shape[-1] // 2, groups=len(weight))
-        return cast(Tensor, self.norm(self.pointwise(x)))
-
-
 def _skip(place: Place) -> nn.Module:
     return Identity() if place.stride == 1 else FactorizedReduce(place.channels, place.channels, place.norm)
+
+
+def _separable(kernel: int, place: Place) -> nn.Module:
+    return SeparableConv(kernel, place.channels, place.stride, place.norm)
+
+
+def _dilated(kernel: int, place: Place) -> nn.Module:
+    return DilatedConv(kernel, place.channels, place.stride, place.norm)
 
 
 def _conv(kernel: int, place: Place) -> nn.Module:
@@ -195,10 +99,10 @@ CANDIDATES: dict[str, Callable[[Place], nn.Module]] = {
     "max_pool_3x3": lambda place: Pool("max", place),
     "avg_pool_3x3": lambda place: Pool("avg", place),
     "skip_connect": _skip,
-    "sep_conv_3x3": lambda place: SeparableConv(3, place),
-    "sep_conv_5x5": lambda place: SeparableConv(5, place),
-    "dil_conv_3x3": lambda place: DilatedConv(3, place),
-    "dil_conv_5x5": lambda place: DilatedConv(5, place),
+    "sep_conv_3x3": lambda place: _separable(3, place),
+    "sep_conv_5x5": lambda place: _separable(5, place),
+    "dil_conv_3x3": lambda place: _dilated(3, place),
+    "dil_conv_5x5": lambda place: _dilated(5, place),
     "nor_conv_1x1": lambda place: _conv(1, place),
     "nor_conv_3x3": lambda place: _conv(3, place),
 }

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lightning_nas import CellSkeleton, DartsSearch, EdgeWeights
-from lightning_nas.functional.parity import from_parities, rectified_evens, rectified_parities
+from lightning_nas.functional.parity import every_second, from_parities, parities
 from lightning_nas.functional.weighted_sum import weighted_sum
 from lightning_nas.spaces import DartsSpace, register_candidate
 from lightning_nas.testing import BoringData
@@ -42,7 +42,7 @@ def test_weighted_sum_keeps_no_terms_for_constant_weights() -> None:
 def test_dilated_convolution_on_parities(kernel: int, stride: int) -> None:
     conv = nn.Conv2d(4, 4, kernel, stride, kernel - 1, dilation=2, groups=4, bias=False).double()
     x = torch.randn(2, 4, 6, 8, dtype=torch.float64)
-    images = rectified_parities(x) if stride == 1 else rectified_evens(x)
+    images = parities(x.relu()) if stride == 1 else every_second(x.relu())
     found = nn.functional.conv2d(images, conv.weight, None, 1, kernel // 2, groups=4)
     torch.testing.assert_close(from_parities(found) if stride == 1 else found, conv(x.relu()))
 

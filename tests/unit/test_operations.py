@@ -8,7 +8,7 @@ from torch import nn
 
 from lightning_nas import Norm
 from lightning_nas.spaces import CANDIDATES, Place, register_candidate
-from lightning_nas.spaces.operations import FactorizedReduce
+from lightning_nas.spaces.convolutions import FactorizedReduce
 
 PUBLISHED = tuple(CANDIDATES)
 

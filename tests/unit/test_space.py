@@ -120,7 +120,7 @@ def test_edges_have_keys_with_and_without_a_slot() -> None:
 
 def test_a_fan_out_skips_edges_without_an_active_candidate() -> None:
     candidates = nn.ModuleDict({"skip": Identity(), "relu": nn.ReLU()})
-    edges = [FanOutEdge(row, node, candidates, (0, 1)) for row, node in ((0, 1), (1, 2))]
+    edges = [FanOutEdge(row, node, dict(enumerate(candidates.values()))) for row, node in ((0, 1), (1, 2))]
     state = torch.tensor([-1.0, 2.0]).reshape(1, 1, 1, 2)
     fan_out = FanOut(edges, DropPath())
     weights = EdgeWeights(torch.tensor([[0.5, 0.25], [2.0, 4.0]]), active=((), (1,)))
@@ -144,7 +144,7 @@ def test_drop_path_drops_samples_and_spares_the_identity() -> None:
     assert bool(((per_sample == 0).all(1) | (per_sample == 1 / 0.75).all(1)).all())
     assert abs(float((per_sample[:, 0] == 0).float().mean()) - 0.25) < 0.04
     drop.probability = 1 - 1e-9
-    identity, relu = (FanOut([FanOutEdge(0, 1, nn.ModuleDict({"a": m}), (0,))], drop) for m in (Identity(), nn.ReLU()))
+    identity, relu = (FanOut([FanOutEdge(0, 1, {0: m})], drop) for m in (Identity(), nn.ReLU()))
     assert torch.equal(dict(identity(x, None))[1], x)
     assert float(dict(relu(x, None))[1].detach().abs().max()) == 0.0
 

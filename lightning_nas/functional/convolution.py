@@ -1,0 +1,123 @@
+"""Convolutions of many edges at once, in channels_last, and the backward passes that CPU libraries are slow at.
+
+Shapes: B batch, E edges, C channels of an edge, D = E * C, H and W height and width, K kernel size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_FAST_GROUP = 16
+"""Channels of a group below which oneDNN has no kernel for the gradient of a grouped convolution's input."""
+_TALL = 8
+"""Height of an image from which on oneDNN's fast kernel takes the padding of a tall kernel."""
+
+
+def repeat_channels(x_BCHW: Tensor, edges: int) -> Tensor:
+    """The channels once for each edge, (B, D, H, W) in channels_last.
+
+    Example:
+        >>> repeat_channels(torch.arange(2.0).view(1, 2, 1, 1), 3).flatten().tolist()
+        [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]
+    """
+    if edges == 1:
+        return x_BCHW
+    batch, channels, height, width = x_BCHW.shape
+    repeated = x_BCHW.permute(0, 2, 3, 1).unsqueeze(3).expand(-1, -1, -1, edges, -1)
+    return repeated.reshape(batch, height, width, edges * channels).permute(0, 3, 1, 2)
+
+
+def depthwise(x_BDHW: Tensor, weight_D1KK: Tensor, stride: int = 1, padding: int = 0, dilation: int = 1) -> Tensor:
+    """A depthwise convolution without bias; square kernels of odd size."""
+    kernel = weight_D1KK.shape[-1]
+    padded = stride == dilation == 1 and padding == kernel // 2
+    wide = padded and kernel > 3 and x_BDHW.shape[-1] >= padding
+    if wide and x_BDHW.device.type == "cpu" and weight_D1KK.requires_grad and torch.is_grad_enabled():
+        output: Tensor = _WideDepthwise.apply(x_BDHW, weight_D1KK)
+        return output
+    return F.conv2d(x_BDHW, weight_D1KK, None, stride, padding, dilation, groups=len(weight_D1KK))
+
+
+def pointwise(x_BDHW: Tensor, weight_DC11: Tensor) -> Tensor:
+    """A 1x1 convolution without bias, each edge from its own channels to its own."""
+    groups = x_BDHW.shape[1] // weight_DC11.shape[1]
+    if groups > 1 and x_BDHW.device.type == "cpu" and weight_DC11.shape[1] < _FAST_GROUP:
+        output: Tensor = _NarrowPointwise.apply(x_BDHW, weight_DC11)
+        return output
+    return F.conv2d(x_BDHW, weight_DC11, groups=groups)
+
+
+def _gradient(which: str, gradient: Tensor, x: Tensor, weight: Tensor, groups: int, padding: Sequence[int]) -> Tensor:
+    """The gradient of a convolution of stride 1 with respect to its "x" or its "weight"."""
+    mask = [which == "x", which == "weight", False]
+    arguments = (gradient, x, weight, None, [1, 1], list(padding), [1, 1], False, [0, 0], groups, mask)
+    found: Tensor = torch.ops.aten.convolution_backward(*arguments)[mask.index(True)]
+    return found
+
+
+class _WideDepthwise(torch.autograd.Function):
+    """A depthwise convolution with kernels wider than 3, for which oneDNN has no fast gradient of the weights."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BDHW: Tensor, weight_D1KK: Tensor) -> Tensor:
+        ctx.save_for_backward(x_BDHW, weight_D1KK)
+        return F.conv2d(x_BDHW, weight_D1KK, None, 1, weight_D1KK.shape[-1] // 2, groups=len(weight_D1KK))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        (gradient,) = gradients
+        x, weight = ctx.saved_tensors
+        of_x = of_weight = None
+        if ctx.needs_input_grad[0]:
+            of_x = _gradient("x", gradient, x, weight, len(weight), [weight.shape[-1] // 2] * 2)
+        if ctx.needs_input_grad[1]:
+            of_weight = _by_columns(gradient, x, len(weight), weight.shape[-1])
+        return of_x, of_weight
+
+
+def _by_columns(gradient_BDHW: Tensor, x_BDHW: Tensor, groups: int, kernel: int) -> Tensor:
+    """The weights' gradient, at most three columns of the kernel at a time where the kernel is 5 or 7 wide.
+
+    With the gradient moved by kernel // 2 - 1 pixels the two columns at one side come under a kernel of three columns.
+    The third of them is left out: it misses the pixels that were moved out of the image.
+    """
+    half = kernel // 2
+    rows = half
+    if x_BDHW.shape[2] < _TALL:
+        x_BDHW, rows = F.pad(x_BDHW, (0, 0, half, half)), 0
+
+    def columns(count: int, shift: int) -> Tensor:
+        moved = F.pad(gradient_BDHW, (shift, -shift)) if shift else gradient_BDHW
+        shape = x_BDHW.new_empty(groups, 1, kernel, count)
+        return _gradient("weight", moved, x_BDHW, shape, groups, [rows, count // 2])
+
+    left, right = columns(3, 1 - half)[..., :2], columns(3, half - 1)[..., 1:]
+    return torch.cat([left, columns(kernel - 4, 0), right], dim=-1)
+
+
+class _NarrowPointwise(torch.autograd.Function):
+    """The input's gradient as the forward pass of the transposed weights."""
+
+    @staticmethod
+    def forward(ctx: Any, x_BDHW: Tensor, weight_DC11: Tensor) -> Tensor:
+        ctx.save_for_backward(x_BDHW, weight_DC11)
+        return F.conv2d(x_BDHW, weight_DC11, groups=x_BDHW.shape[1] // weight_DC11.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        (gradient,) = gradients
+        x, weight = ctx.saved_tensors
+        channels = weight.shape[1]
+        groups = x.shape[1] // channels
+        of_x = of_weight = None
+        if ctx.needs_input_grad[0]:
+            transposed = weight.view(groups, -1, channels).transpose(1, 2).reshape(x.shape[1], -1, 1, 1)
+            of_x = F.conv2d(gradient, transposed, groups=groups)
+        if ctx.needs_input_grad[1]:
+            of_weight = _gradient("weight", gradient, x, weight, groups, [0, 0])
+        return of_x, of_weight
