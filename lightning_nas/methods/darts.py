@@ -38,6 +38,7 @@ class DartsSearch(DifferentiableSearch):
         epochs: int | None = None,
         extraction: Extraction | None = None,
         epsilon: float = 0.01,
+        warmup_epochs: int = 0,
     ) -> None:
         relaxation = Softmax()
         super().__init__(
@@ -52,4 +53,5 @@ class DartsSearch(DifferentiableSearch):
             epochs,
             extraction,
             epsilon,
+            warmup_epochs,
         )

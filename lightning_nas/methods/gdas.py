@@ -76,9 +76,19 @@ class GdasSearch(DifferentiableSearch):
         clip: float | None = 5.0,
         epochs: int | None = None,
         extraction: Extraction | None = None,
+        warmup_epochs: int = 0,
     ) -> None:
         inactive = space.inactive_gradient if inactive_gradient is None else inactive_gradient
         relaxation = GumbelHard(temperature, inactive)
         super().__init__(
-            space, skeleton, relaxation, task, 1, optimizer, architecture_optimizer, clip, epochs, extraction
+            space,
+            skeleton,
+            relaxation,
+            task,
+            optimizer=optimizer,
+            architecture_optimizer=architecture_optimizer,
+            clip=clip,
+            epochs=epochs,
+            extraction=extraction,
+            warmup_epochs=warmup_epochs,
         )
