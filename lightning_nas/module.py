@@ -138,5 +138,6 @@ class GuardedModule(LightningModule, Configurable):
                 raise
             raise RuntimeError(
                 f"Out of memory on {self.device} with batch_size={batch_size} and channels={self.skeleton.channels}: "
-                f"lower the data module's batch_size or the skeleton's channels. ({error})"
+                "lower the data module's batch_size or the skeleton's channels, or set its checkpoint_cells=True. "
+                f"({error})"
             ) from error

@@ -79,6 +79,8 @@ class Skeleton(Configurable, ABC):
             in a child.
         execution: "fan_out" runs all edges of a supernet that leave a state together; "edge_by_edge" is the slow,
             readable reference. Parameters, function and checkpoints are the same.
+        checkpoint_cells: compute what lies inside a cell once more in the backward pass instead of keeping it: less
+            memory for more time, the same function.
     """
 
     channels: int = 16
@@ -86,6 +88,7 @@ class Skeleton(Configurable, ABC):
     in_channels: int = 3
     norm: Norm | None = None
     execution: Execution = "fan_out"
+    checkpoint_cells: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("channels", 1), ("classes", 2), ("in_channels", 1)):

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from lightning_nas.edge import Architecture, DropPath, Edge, EdgeGroup, EdgeWeights, FanOut, FanOutEdge
 from lightning_nas.fan_out import SharedFanOut
 from lightning_nas.skeleton import CellSkeleton, Execution, NetworkOutput, Norm, Skeleton
+from lightning_nas.spaces.checkpoint import run_cell
 from lightning_nas.spaces.convolutions import FactorizedReduce, ReluConvNorm
 
 
@@ -202,7 +203,7 @@ class CellNetwork(nn.Module):
             before_last = last = self.stem(images)
         auxiliary = None
         for index, cell in enumerate(self.cells):
-            before_last, last = last, cell(before_last, last, architecture)
+            before_last, last = last, run_cell(cell, self.skeleton, before_last, last, architecture)
             if self.training and self.auxiliary_head is not None and index == self.skeleton.reductions[-1]:
                 auxiliary = self.auxiliary_head(last)
         return NetworkOutput(self.classifier(global_average(last)), auxiliary)

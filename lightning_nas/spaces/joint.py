@@ -73,7 +73,7 @@ def uses_batch(norm: BatchNorm) -> bool:
 
 def _moves(norm: BatchNorm) -> bool:
     """Whether a call of the norm, as it is set now, moves its running statistics."""
-    return norm.training and norm.track_running_stats and not norm.use_batch_statistics
+    return norm.training and norm.track_running_stats
 
 
 @torch.no_grad()

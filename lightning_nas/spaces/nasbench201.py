@@ -19,6 +19,7 @@ from lightning_nas.genotype import Genotype
 from lightning_nas.skeleton import NetworkOutput, Norm, Skeleton, StagedSkeleton
 from lightning_nas.space import EdgewiseSpace
 from lightning_nas.spaces.cell import EdgeCell, cifar_stem, global_average, on_device, weights_for
+from lightning_nas.spaces.checkpoint import run_cell
 from lightning_nas.spaces.convolutions import ReluConvNorm
 from lightning_nas.spaces.operations import CANDIDATES, Place, check_candidates
 
@@ -135,5 +136,5 @@ class StagedNetwork(nn.Module):
             images = images.contiguous(memory_format=torch.channels_last)
         x = self.stem(images)
         for cell in self.cells:
-            x = cell(x, architecture) if isinstance(cell, StagedCell) else cell(x)
+            x = run_cell(cell, self.skeleton, x, architecture) if isinstance(cell, StagedCell) else cell(x)
         return NetworkOutput(self.classifier(global_average(F.relu(self.last_norm(x)))))

@@ -16,7 +16,9 @@ They need pytest. The law tests run in float64 on the CPU: give small skeletons.
 
 import pytest
 
-pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in ("space", "supernet", "relaxation", "search")))
+pytest.register_assert_rewrite(
+    *(f"{__name__}.{part}" for part in ("space", "execution", "supernet", "relaxation", "search"))
+)
 
 from lightning_nas.testing.boring import BoringData, BoringSkeleton, BoringSpace  # noqa: E402 - after the line above
 from lightning_nas.testing.relaxation import RelaxationContract  # noqa: E402

@@ -19,6 +19,7 @@ from lightning_nas.genotype import Genotype
 from lightning_nas.skeleton import NetworkOutput, Skeleton
 from lightning_nas.space import EdgewiseSpace
 from lightning_nas.spaces.cell import EdgeCell, cifar_stem, on_device, weights_for
+from lightning_nas.spaces.checkpoint import run_cell
 from lightning_nas.spaces.operations import CANDIDATES, Place
 
 
@@ -54,22 +55,29 @@ class BoringSpace(EdgewiseSpace):
         return BoringSkeleton(**sizes)  # type: ignore[arg-type]
 
 
+class BoringCell(EdgeCell):
+    """The cell of a `BoringNetwork`; its last node is its output."""
+
+    def forward(self, x: Tensor, architecture: Architecture | None) -> Tensor:
+        return self.run([x], weights_for(architecture, "cell"))[-1]
+
+
 class BoringNetwork(nn.Module):
     """The network of a `BoringSpace`."""
 
     def __init__(self, skeleton: Skeleton, group: EdgeGroup, kept: tuple[tuple[int, ...], ...], supernet: bool) -> None:
         super().__init__()
         place = Place(skeleton.channels, 1, skeleton.edge_norm(supernet))
-        self.supernet = supernet
+        self.skeleton, self.supernet = skeleton, supernet
         self.stem = cifar_stem(skeleton, skeleton.channels)
-        self.cell = EdgeCell(group, kept, lambda _edge, candidate: CANDIDATES[candidate](place), inputs=1)
+        self.cell = BoringCell(group, kept, lambda _, name: CANDIDATES[name](place), 1, skeleton.execution)
         self.classifier = nn.Linear(skeleton.channels, skeleton.classes)
 
     def forward(self, images: Tensor, architecture: Architecture | None = None) -> NetworkOutput:
         """Logits for images (B, C, H, W); a supernet takes the architecture to run."""
         architecture = on_device(architecture, images, self.supernet, self)
-        states = self.cell.run([self.stem(images)], weights_for(architecture, "cell"))
-        return NetworkOutput(self.classifier(states[-1].mean((2, 3))))
+        x = run_cell(self.cell, self.skeleton, self.stem(images), architecture)
+        return NetworkOutput(self.classifier(x.mean((2, 3))))
 
 
 class BoringData(L.LightningDataModule, Configurable):

@@ -14,7 +14,8 @@ from lightning_nas.edge import Architecture, EdgeWeights
 from lightning_nas.genotype import Genotype
 from lightning_nas.skeleton import NetworkOutput, Norm, Skeleton
 from lightning_nas.space import SupernetSpace
-from lightning_nas.testing.space import SpaceContract, random_images, sampled
+from lightning_nas.testing.execution import ExecutionContract, assert_equal
+from lightning_nas.testing.space import random_images, sampled
 
 
 def equal_norms(skeleton: Skeleton) -> Skeleton:
@@ -52,11 +53,6 @@ def extract(space: SupernetSpace, genotype: Genotype, skeleton: Skeleton, state:
     return child
 
 
-def assert_equal(what: str, one: Tensor, other: Tensor) -> None:
-    """Equal but for rounding in float64."""
-    torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10, msg=lambda text: f"{what}: {text}")
-
-
 def assert_same_output(one: NetworkOutput, other: NetworkOutput) -> None:
     """Logits, and those of the auxiliary head, agree."""
     assert_equal("logits", one.logits, other.logits)
@@ -65,48 +61,8 @@ def assert_same_output(one: NetworkOutput, other: NetworkOutput) -> None:
         assert_equal("auxiliary", one.auxiliary, other.auxiliary)
 
 
-class _Trained:
-    """A supernet in float64 with its weights' optimizer."""
-
-    def __init__(self, space: SupernetSpace, skeleton: Skeleton) -> None:
-        self.space = space
-        self.supernet = space.build(None, skeleton).double()
-        self.weights = list(self.supernet.parameters())
-        self.optimizer = torch.optim.SGD(self.weights, 0.05, momentum=0.9, weight_decay=1e-3)
-
-    def architecture(self, sparse: bool, seed: int) -> dict[str, EdgeWeights]:
-        """A random one that carries gradient; a sparse one also gives the candidates that do not run theirs."""
-        source = torch.Generator().manual_seed(seed)
-        self.alphas = {
-            name: torch.randn(group.shape, generator=source, dtype=torch.float64, requires_grad=True)
-            for name, group in self.space.groups.items()
-        }
-        found = {}
-        for name, alpha in self.alphas.items():
-            soft = alpha.softmax(-1)
-            drawn = torch.randint(alpha.shape[1], (len(alpha),), generator=source)
-            hard = torch.zeros_like(soft).scatter_(1, drawn[:, None], 1.0) + soft - soft.detach()
-            active = tuple((column,) for column in drawn.tolist())
-            found[name] = EdgeWeights(hard, active, inactive_gradient=True) if sparse else EdgeWeights(soft)
-        return found
-
-    def step(self, images: Tensor, sparse: bool, seed: int) -> dict[str, Tensor]:
-        """One training step: logits, all gradients, and the optimizer's state."""
-        logits = self.supernet.train()(images, self.architecture(sparse, seed)).logits
-        names = [*self.alphas, *(name for name, _ in self.supernet.named_parameters())]
-        tensors = [*self.alphas.values(), *self.weights]
-        found = torch.autograd.grad(logits.square().mean(), tensors, allow_unused=True)
-        for weight, gradient in zip(self.weights, found[len(self.alphas) :], strict=True):
-            weight.grad = gradient
-        self.optimizer.step()
-        result = {name: gradient for name, gradient in zip(names, found, strict=True) if gradient is not None}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            result[f"momentum {index}"] = state["momentum_buffer"].clone()
-        return {"logits": logits, **result}
-
-
-class SupernetSpaceContract(SpaceContract):
-    """Tests of a space with a supernet: those of a search space, and the three laws of `SupernetSpace`."""
+class SupernetSpaceContract(ExecutionContract):
+    """Tests of a space with a supernet: those of a search space, and the four laws of `SupernetSpace`."""
 
     def space(self) -> SupernetSpace:
         """The space under test."""
@@ -173,23 +129,6 @@ class SupernetSpaceContract(SpaceContract):
             path = space.path(genotype)
             everything = {name: EdgeWeights(weights.values, active=None) for name, weights in path.items()}
             assert_same_output(supernet(images, path), supernet(images, everything))
-
-    @pytest.mark.parametrize("size", ["even", "odd"])
-    @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
-    def test_execution_is_invisible(self, sparse: bool, size: str) -> None:
-        space, skeleton = self.space(), self.skeleton()
-        channels, height, width = self.image_shape
-        images = random_images((channels, height + 1, width + 3) if size == "odd" else self.image_shape)
-        first, second = (_Trained(space, replace(skeleton, execution=e)) for e in ("fan_out", "edge_by_edge"))
-        second.supernet.load_state_dict(first.supernet.state_dict())
-        for step in range(3):
-            mine, theirs = (side.step(images, sparse, step) for side in (first, second))
-            for name, value in theirs.items():
-                assert_equal(f"{name} in step {step}", mine[name], value)
-        for key, value in second.supernet.state_dict().items():
-            assert_equal(key, first.supernet.state_dict()[key], value)
-        evaluated = [side.supernet.eval()(images, side.architecture(sparse, 9)).logits for side in (first, second)]
-        assert_equal("logits in eval mode", *evaluated)
 
     def test_gradients_reach_every_architecture_parameter(self) -> None:
         space, images = self.space(), random_images(self.image_shape)

@@ -1,0 +1,114 @@
+"""Law (iv) of `SupernetSpace`: how a supernet is executed changes neither function, gradients nor state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_nas.edge import EdgeWeights
+from lightning_nas.skeleton import Skeleton
+from lightning_nas.space import SupernetSpace
+from lightning_nas.testing.space import SpaceContract, random_images
+
+
+def assert_equal(what: str, one: Tensor, other: Tensor) -> None:
+    """Equal but for rounding in float64."""
+    torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10, msg=lambda text: f"{what}: {text}")
+
+
+class _Trained:
+    """A supernet in float64 with its weights' optimizer."""
+
+    def __init__(self, space: SupernetSpace, skeleton: Skeleton) -> None:
+        self.space = space
+        self.supernet = space.build(None, skeleton).double()
+        self.weights = list(self.supernet.parameters())
+        self.optimizer = torch.optim.SGD(self.weights, 0.05, momentum=0.9, weight_decay=1e-3)
+
+    def architecture(self, sparse: bool, seed: int) -> dict[str, EdgeWeights]:
+        """A random one that carries gradient; a sparse one also gives the candidates that do not run theirs."""
+        source = torch.Generator().manual_seed(seed)
+        self.alphas = {
+            name: torch.randn(group.shape, generator=source, dtype=torch.float64, requires_grad=True)
+            for name, group in self.space.groups.items()
+        }
+        found = {}
+        for name, alpha in self.alphas.items():
+            soft = alpha.softmax(-1)
+            drawn = torch.randint(alpha.shape[1], (len(alpha),), generator=source)
+            hard = torch.zeros_like(soft).scatter_(1, drawn[:, None], 1.0) + soft - soft.detach()
+            active = tuple((column,) for column in drawn.tolist())
+            found[name] = EdgeWeights(hard, active, inactive_gradient=True) if sparse else EdgeWeights(soft)
+        return found
+
+    def step(self, images: Tensor, sparse: bool, seed: int) -> dict[str, Tensor]:
+        """One training step: logits, all gradients, and the optimizer's state."""
+        logits = self.supernet.train()(images, self.architecture(sparse, seed)).logits
+        names = [*self.alphas, *(name for name, _ in self.supernet.named_parameters())]
+        tensors = [*self.alphas.values(), *self.weights]
+        found = torch.autograd.grad(logits.square().mean(), tensors, allow_unused=True)
+        for weight, gradient in zip(self.weights, found[len(self.alphas) :], strict=True):
+            weight.grad = gradient
+        self.optimizer.step()
+        result = {name: gradient for name, gradient in zip(names, found, strict=True) if gradient is not None}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            result[f"momentum {index}"] = state["momentum_buffer"].clone()
+        return {"logits": logits, **result}
+
+
+def _kept_numbers(side: _Trained, images: Tensor, sparse: bool) -> int:
+    """How many numbers a forward pass keeps for the backward pass, each storage once."""
+    sizes: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes() // tensor.element_size()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        result = side.supernet(images, side.architecture(sparse, 0))
+    del result
+    return sum(sizes.values())
+
+
+class ExecutionContract(SpaceContract):
+    """Tests of `execution` and `checkpoint_cells`, three training steps deep; part of `SupernetSpaceContract`."""
+
+    def space(self) -> SupernetSpace:
+        """The space under test."""
+        raise NotImplementedError("Override space() to give the space under test.")
+
+    @pytest.mark.parametrize("size", ["even", "odd"])
+    @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+    def test_execution_is_invisible(self, sparse: bool, size: str) -> None:
+        channels, height, width = self.image_shape
+        images = random_images((channels, height + 1, width + 3) if size == "odd" else self.image_shape)
+        self._assert_invisible({"execution": "edge_by_edge"}, images, sparse)
+
+    @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+    def test_checkpointing_is_invisible_and_keeps_less(self, sparse: bool) -> None:
+        images = random_images(self.image_shape)
+        kept, less = (
+            _kept_numbers(_Trained(self.space(), replace(self.skeleton(), checkpoint_cells=on)), images, sparse)
+            for on in (False, True)
+        )
+        assert less < 0.8 * kept, f"{less} of {kept} numbers are kept: is `run_cell` used?"
+        self._assert_invisible({"checkpoint_cells": True}, images, sparse)
+
+    def _assert_invisible(self, changes: dict[str, Any], images: Tensor, sparse: bool) -> None:
+        """A skeleton with the changes is trained to the same weights and statistics as one without."""
+        space, skeleton = self.space(), self.skeleton()
+        first, second = (_Trained(space, s) for s in (skeleton, replace(skeleton, **changes)))
+        second.supernet.load_state_dict(first.supernet.state_dict())
+        for step in range(3):
+            mine, theirs = (side.step(images, sparse, step) for side in (first, second))
+            for name, value in theirs.items():
+                assert_equal(f"{name} in step {step}", mine[name], value)
+        for key, value in second.supernet.state_dict().items():
+            assert_equal(key, first.supernet.state_dict()[key], value)
+        evaluated = [side.supernet.eval()(images, side.architecture(sparse, 9)).logits for side in (first, second)]
+        assert_equal("logits in eval mode", *evaluated)
