@@ -65,7 +65,7 @@ class InMemory(ImageSet):
 
     def read(self, positions: Tensor) -> Tensor:
         """Images at `positions`."""
-        return self.images[positions]
+        return self.images.index_select(0, positions)
 
 
 class Streamed(ImageSet):

@@ -48,11 +48,14 @@ def pad_crop(images_BCHW: Tensor, draws_B2: Tensor, padding: int) -> Tensor:
     offsets = 2 * padding + 1
     top_B, left_B = below(draws_B2[:, 0], offsets), below(draws_B2[:, 1], offsets)
     padded = functional.pad(images_BCHW, (padding,) * 4)
-    rows_BH = top_B[:, None] + torch.arange(height, device=images_BCHW.device)
-    columns_BW = left_B[:, None] + torch.arange(width, device=images_BCHW.device)
-    rows = rows_BH[:, None, :, None].expand(batch, channels, height, padded.shape[-1])
-    columns = columns_BW[:, None, None, :].expand(batch, channels, height, width)
-    return padded.gather(2, rows).gather(3, columns)
+    # Every run of `width` pixels is a row of an overlapping view, so that a window is `height` copied rows of it.
+    runs = padded.flatten().unfold(0, width, 1)
+    row, plane = padded.shape[-1], padded.shape[-1] * padded.shape[-2]
+    device = images_BCHW.device
+    planes_BC = plane * torch.arange(batch * channels, device=device).view(batch, channels)
+    rows_H = row * torch.arange(height, device=device)
+    first_BCH = planes_BC[:, :, None] + (row * top_B + left_B)[:, None, None] + rows_H
+    return runs.index_select(0, first_BCH.flatten()).view(images_BCHW.shape)
 
 
 def horizontal_flip(images_BCHW: Tensor, flip_B: Tensor) -> Tensor:
@@ -62,7 +65,9 @@ def horizontal_flip(images_BCHW: Tensor, flip_B: Tensor) -> Tensor:
         >>> horizontal_flip(torch.tensor([[[[1, 2]]], [[[1, 2]]]]), torch.tensor([True, False])).flatten().tolist()
         [2, 1, 1, 2]
     """
-    return torch.where(flip_B[:, None, None, None], images_BCHW.flip(-1), images_BCHW)
+    batch = len(images_BCHW)
+    both = torch.cat([images_BCHW, images_BCHW.flip(-1)])
+    return both.index_select(0, torch.arange(batch, device=images_BCHW.device) + batch * flip_B)
 
 
 def cutout(images_BCHW: Tensor, draws_B2: Tensor, side: int) -> Tensor:
