@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from lightning_nas.functional.memory import keep_freed_memory
 from lightning_nas.module import NonFiniteLossError
 
 USAGE = """\
@@ -31,6 +32,7 @@ def main(words: Sequence[str] | None = None) -> None:
     # Lightning's own use of names that torch and jsonargparse retire; nothing that a user could do about it.
     os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+    keep_freed_memory()
     if not words or words[0] in ("-h", "--help"):
         print(USAGE, end="")
         raise SystemExit(0 if words else 2)
