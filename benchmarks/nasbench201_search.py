@@ -54,6 +54,8 @@ class Setting:
         architecture_lr: rate of Adam.
         warmup: epochs in which the weights alone are trained.
         batch: images of a batch, for the weights and as many for the architecture.
+        lr: of the weights, at the start of the cosine.
+        inactive_gradient: of GDAS; off gives the operations that were not drawn no gradient through their own weight.
     """
 
     method: str
@@ -66,6 +68,7 @@ class Setting:
     warmup: int = 0
     batch: int = 64
     lr: float = 0.025
+    inactive_gradient: bool = True
 
 
 SETTINGS = {
@@ -132,15 +135,14 @@ def search(setting: Setting) -> DifferentiableSearch:
     norm = Norm(affine=False, statistics="batch")
     skeleton = StagedSkeleton(channels=setting.channels, cells_per_stage=setting.cells, norm=norm)
     optimizer = Sgd(lr=setting.lr, lr_min=0.001, weight_decay=5e-4, nesterov=True)
-    architecture_optimizer = Adam(lr=setting.architecture_lr, betas=(0.5, 0.999), weight_decay=1e-3)
-    make = {"gdas": GdasSearch, "darts": DartsSearch}[setting.method]
-    return make(
-        NasBench201Space(),
-        skeleton,
-        optimizer=optimizer,
-        architecture_optimizer=architecture_optimizer,
-        warmup_epochs=setting.warmup,
-    )
+    arguments: dict[str, Any] = {
+        "optimizer": optimizer,
+        "architecture_optimizer": Adam(lr=setting.architecture_lr, betas=(0.5, 0.999), weight_decay=1e-3),
+        "warmup_epochs": setting.warmup,
+    }
+    if setting.method == "darts":
+        return DartsSearch(NasBench201Space(), skeleton, **arguments)
+    return GdasSearch(NasBench201Space(), skeleton, inactive_gradient=setting.inactive_gradient, **arguments)
 
 
 def run(name: str, seed: int, table: dict[str, float], arguments: argparse.Namespace) -> None:
