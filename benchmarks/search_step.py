@@ -16,7 +16,6 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +38,14 @@ class Side:
     def __init__(self, execution: Any, sizes: argparse.Namespace, relaxation: Relaxation, device: torch.device) -> None:
         torch.manual_seed(0)
         self.space = DartsSpace()
-        skeleton = CellSkeleton(cells=sizes.cells, channels=sizes.channels)
-        self.network = self.space.build(None, replace(skeleton, execution=execution)).to(device)
         self.split = execution == "fan_out"
+        skeleton = CellSkeleton(
+            cells=sizes.cells,
+            channels=sizes.channels,
+            execution=execution,
+            checkpoint_cells=self.split and sizes.checkpoint_cells,
+        )
+        self.network = self.space.build(None, skeleton).to(device)
         self.weights = list(self.network.parameters())
         self.alphas = {
             name: {"alpha": (1e-3 * torch.randn(group.shape)).to(device).requires_grad_()}
@@ -69,8 +73,7 @@ class Side:
     def first_order(self) -> None:
         if self.split:
             with frozen(self.weights):
-                loss = self.loss(1)
-            torch.autograd.grad(loss, self.table, allow_unused=True)
+                torch.autograd.grad(self.loss(1), self.table, allow_unused=True)
         else:
             torch.autograd.grad(self.loss(1), [*self.weights, *self.table], allow_unused=True)
         self.draw += 1
@@ -151,6 +154,7 @@ def peak_memory(kind: str, step: str, settings: argparse.Namespace) -> int:
     """Bytes at the peak of a step, measured in a process of its own."""
     sizes = [word for name in SIZES for word in (f"--{name}", str(getattr(settings, name)))]
     words = [sys.executable, __file__, *sizes, "--steps", step, "--memory-of", kind]
+    words += ["--checkpoint-cells"] * settings.checkpoint_cells
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     return int(done.stdout.split()[-1])
 
@@ -163,6 +167,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32, help="pixels of the images' sides")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", nargs="*", default=list(STEPS), choices=list(STEPS))
+    parser.add_argument("--checkpoint-cells", action="store_true", help="on the package's side")
     parser.add_argument("--memory-of", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help="keep the JSON record here")
     settings = parser.parse_args()

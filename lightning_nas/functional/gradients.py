@@ -28,7 +28,7 @@ def frozen(parameters: Iterable[Tensor]) -> Iterator[None]:
     """Within it, what is computed keeps nothing for the gradients of the parameters.
 
     A gradient of the architecture parameters alone then costs less memory and time than one that could still be asked
-    for the weights.
+    for the weights. Take the gradient inside too: cells that are computed again must find what they found before.
 
     Args:
         parameters: leaves; those that require no gradient to begin with stay as they are.

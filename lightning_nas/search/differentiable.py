@@ -166,7 +166,8 @@ class DifferentiableSearch(SearchModule):
         if self.order == 1:
             with frozen(self.supernet.parameters()):
                 loss = val_loss()
-            found = average_tensors(gradients(loss, alphas), self.trainer.strategy)
+                found = gradients(loss, alphas)
+            found = average_tensors(found, self.trainer.strategy)
         else:
             weights = list(self.supernet.parameters())
             loss, found = unrolled_gradient(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lightning_nas import CellSkeleton, DartsSearch, EdgeWeights
+from lightning_nas import CellSkeleton, DartsSearch, EdgeWeights, GdasSearch
 from lightning_nas.functional.parity import every_second, from_parities, parities
 from lightning_nas.functional.weighted_sum import weighted_sum
 from lightning_nas.spaces import DartsSpace, register_candidate
@@ -100,6 +100,22 @@ def test_bfloat16(trainer_kwargs: dict[str, Any]) -> None:
         assert alpha.dtype == torch.float32
         assert alpha.isfinite().all()
         assert not torch.equal(alpha, old)
+
+
+@pytest.mark.parametrize("method", ["first", "second", "gdas"])
+def test_a_search_with_cells_computed_again_is_the_same(method: str, trainer_kwargs: dict[str, Any]) -> None:
+    found = []
+    for checkpointed in (False, True):
+        L.seed_everything(0)
+        sizes = CellSkeleton(cells=3, channels=4, checkpoint_cells=checkpointed)
+        space = DartsSpace(nodes=2)
+        search = (
+            GdasSearch(space, sizes) if method == "gdas" else DartsSearch(space, sizes, order=1 + (method != "first"))
+        )
+        L.Trainer(max_epochs=1, **trainer_kwargs).fit(search, datamodule=BoringData(shape=(3, 12, 12), batches=2))
+        found.append(search.state_dict())
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name], value, rtol=1e-4, atol=1e-5)
 
 
 def test_unknown_execution() -> None:
