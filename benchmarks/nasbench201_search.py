@@ -152,7 +152,10 @@ def run(name: str, seed: int, table: dict[str, float], arguments: argparse.Names
     folder = arguments.work / output.stem
     head = {"benchmark": "nasbench201_search", "name": name, "setting": asdict(setting), "seed": seed, **where()}
     look_up = LookUp(table, output, head)
-    callbacks: list[Callback] = [look_up, ModelCheckpoint(folder, save_last=True, save_top_k=0)]
+    callbacks: list[Callback] = [
+        look_up,
+        ModelCheckpoint(folder, "epoch", enable_version_counter=False, save_last=True),
+    ]
     if setting.method == "gdas":
         callbacks.append(TemperatureSchedule(10.0, 0.1))
     images = ImageFolder(arguments.root, setting.batch, setting.size, validation=0.0, crop=max(setting.size // 8, 1))
