@@ -46,7 +46,8 @@ def joint_norm(norms: Sequence[BatchNorm], x_BDhw: Tensor, scale_E: Tensor | Non
     if not _moves(first):
         return F.batch_norm(x_BDhw, None, None, weight, bias, training=True, eps=first.eps)
     # A momentum of 1 writes the batch's own mean and unbiased variance into the two buffers.
-    mean, var = (torch.zeros(x_BDhw.shape[1], dtype=b.dtype, device=b.device) for b in [_given(first.running_mean)] * 2)
+    statistics_2D = _given(first.running_mean).new_zeros(2, x_BDhw.shape[1])
+    mean, var = statistics_2D.unbind()
     output = F.batch_norm(x_BDhw, mean, var, weight, bias, training=True, momentum=1.0, eps=first.eps)
     _move(norms, mean.chunk(len(norms)), var.chunk(len(norms)))
     return output
@@ -60,7 +61,7 @@ def shared_norm(norms: Sequence[BatchNorm], x_BChw: Tensor) -> Tensor:
     first = norms[0]
     if not _moves(first):
         return F.batch_norm(x_BChw, None, None, training=True, eps=first.eps)
-    mean, var = torch.zeros_like(_given(first.running_mean)), torch.ones_like(_given(first.running_var))
+    mean, var = _given(first.running_mean).new_zeros(2, x_BChw.shape[1]).unbind()
     output = F.batch_norm(x_BChw, mean, var, training=True, momentum=1.0, eps=first.eps)
     _move(norms, [mean] * len(norms), [var] * len(norms))
     return output
@@ -80,8 +81,8 @@ def _moves(norm: BatchNorm) -> bool:
 def _move(norms: Sequence[BatchNorm], means: Sequence[Tensor], variances: Sequence[Tensor]) -> None:
     momentum = norms[0].momentum
     assert momentum is not None
-    torch._foreach_lerp_([_given(n.running_mean) for n in norms], list(means), momentum)
-    torch._foreach_lerp_([_given(n.running_var) for n in norms], list(variances), momentum)
+    buffers = [_given(n.running_mean) for n in norms] + [_given(n.running_var) for n in norms]
+    torch._foreach_lerp_(buffers, [*means, *variances], momentum)
     torch._foreach_add_([_given(n.num_batches_tracked) for n in norms], 1)
 
 
