@@ -18,7 +18,8 @@ from lightning_nas.edge import Architecture, Edge, EdgeGroup
 from lightning_nas.genotype import Decision, Genotype
 from lightning_nas.skeleton import CellSkeleton, Skeleton
 from lightning_nas.space import SupernetSpace
-from lightning_nas.spaces.cell import CellNetwork, EdgeCell, TwoInputCell, preprocess, weights_for
+from lightning_nas.spaces.cell import EdgeCell, preprocess, weights_for
+from lightning_nas.spaces.cell_network import CellNetwork, TwoInputCell
 from lightning_nas.spaces.fixed_reduction import FixedReductionCell
 from lightning_nas.spaces.operations import CANDIDATES, Place, check_candidates
 from lightning_nas.spaces.text import format_cells, parse_cells

@@ -14,7 +14,8 @@ from typing_extensions import override
 
 from lightning_nas.edge import Architecture, DropPath
 from lightning_nas.skeleton import Norm
-from lightning_nas.spaces.cell import TwoInputCell, preprocess
+from lightning_nas.spaces.cell import preprocess
+from lightning_nas.spaces.cell_network import TwoInputCell
 
 _GROUPS = 8
 

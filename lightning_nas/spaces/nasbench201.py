@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,7 +17,7 @@ from lightning_nas.edge import Architecture, Edge, EdgeGroup
 from lightning_nas.genotype import Genotype
 from lightning_nas.skeleton import NetworkOutput, Norm, Skeleton, StagedSkeleton
 from lightning_nas.space import EdgewiseSpace
-from lightning_nas.spaces.cell import EdgeCell, cifar_stem, global_average, on_device, weights_for
+from lightning_nas.spaces.cell import EdgeCell, cifar_stem, global_average, laid_out, on_device, weights_for
 from lightning_nas.spaces.checkpoint import run_cell
 from lightning_nas.spaces.convolutions import ReluConvNorm
 from lightning_nas.spaces.operations import CANDIDATES, Place, check_candidates
@@ -132,8 +131,7 @@ class StagedNetwork(nn.Module):
     def forward(self, images: Tensor, architecture: Architecture | None = None) -> NetworkOutput:
         """Logits for images (B, C, H, W); a supernet takes the architecture to run."""
         architecture = on_device(architecture, images, self.supernet, self)
-        if self.supernet and self.skeleton.execution == "fan_out":
-            images = images.contiguous(memory_format=torch.channels_last)
+        images = laid_out(images, self.skeleton, self.supernet)
         x = self.stem(images)
         for cell in self.cells:
             x = run_cell(cell, self.skeleton, x, architecture) if isinstance(cell, StagedCell) else cell(x)
