@@ -77,7 +77,7 @@ SETTINGS = {
     "darts-paper": Setting("darts", epochs=50, steps=391, size=32, channels=16, cells=5),
     # What two CPU cores manage.
     "gdas-small": Setting("gdas", epochs=20, steps=1000, warmup=10, batch=16),
-    "gdas-annealed": Setting("gdas", epochs=40, steps=1000, warmup=30, batch=16, lr=0.05, architecture_lr=1e-3),
+    "gdas-annealed": Setting("gdas", epochs=36, steps=1000, warmup=30, batch=16, lr=0.05),
     "darts-small": Setting("darts", epochs=20, steps=200),
     "darts-fast": Setting("darts", epochs=40, steps=200, architecture_lr=3e-3),
 }
