@@ -47,10 +47,14 @@ def processor() -> str:
 
 
 def commit() -> str:
-    """Short hash of the checked-out commit, with a plus sign if files differ from it."""
-    words = ["git", "describe", "--always", "--dirty=+"]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=Path(__file__).parent)
-    return done.stdout.strip() or "unknown"
+    """Short hash of the checked-out commit, with a plus sign if files other than results differ from it."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, cwd=Path(__file__).parent)
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!results")
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + ("+" if changed else "")
 
 
 def where() -> dict[str, Any]:

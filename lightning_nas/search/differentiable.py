@@ -123,11 +123,16 @@ class DifferentiableSearch(SearchModule):
     # --- training ---------------------------------------------------------------------------------------------------
 
     def on_fit_start(self) -> None:
-        """Refuse data that is not split in two.
+        """Refuse data that is not split in two, and a warm-up that leaves no epoch for the architecture.
 
         Raises:
-            MisconfigurationException: the training batches are no {"train", "val"}.
+            MisconfigurationException: the training batches are no {"train", "val"}, or the warm-up is too long.
         """
+        if self.warmup_epochs >= self.horizon:
+            raise MisconfigurationException(
+                f"{type(self).__name__}(warmup_epochs={self.warmup_epochs}) in a run of {self.horizon} epochs would "
+                "never train the architecture: lower it, or give more epochs."
+            )
         self.trainer.fit_loop.setup_data()
         loaders = self.trainer.train_dataloader
         if not isinstance(loaders, Mapping) or set(loaders) != {"train", "val"}:

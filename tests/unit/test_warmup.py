@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lightning_nas import CellSkeleton, DartsSearch, GdasSearch
 from lightning_nas.search import DifferentiableSearch
@@ -46,3 +47,9 @@ def test_the_architecture_waits_for_the_weights(method: Any, trainer_kwargs: dic
 def test_a_negative_warmup_is_refused() -> None:
     with pytest.raises(ValueError, match=r"DartsSearch\(warmup_epochs=-1\): give a number of 0 or more"):
         DartsSearch(DartsSpace(), CellSkeleton(cells=3, channels=4), warmup_epochs=-1)
+
+
+def test_a_warmup_as_long_as_the_search_is_refused(trainer_kwargs: dict[str, Any]) -> None:
+    search = DartsSearch(DartsSpace(nodes=2), CellSkeleton(cells=3, channels=4), warmup_epochs=2)
+    with pytest.raises(MisconfigurationException, match=r"warmup_epochs=2\) in a run of 2 epochs would never train"):
+        L.Trainer(max_epochs=2, **trainer_kwargs).fit(search, datamodule=BoringData(shape=(3, 12, 12), batches=2))
