@@ -139,10 +139,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5, help="how often the sides take turns")
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--output", type=Path, help="keep the JSON record here")
     settings = parser.parse_args()
-    L.seed_everything(0, verbose=False)
+    L.seed_everything(settings.seed, verbose=False)
     sides: dict[str, L.LightningDataModule] = {"batch-wise": BatchWise(settings.images, settings.batch)}
     for workers in settings.workers:
         sides[f"per image, {workers} workers"] = PerImageData(settings.images, settings.batch, workers)

@@ -23,11 +23,11 @@ from lightning_nas.data import ImageFolder
 from lightning_nas.functional.augment import normalize
 
 
-def batch(root: Path, size: int, count: int) -> tuple[Tensor, Tensor]:
+def batch(root: Path, size: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
     """Random images that the search has not trained on, normalised, and their classes."""
     folder = ImageFolder(root, size=size)
     test = folder.testing
-    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:count]
+    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:count]
     images, targets, _ = test.__getitems__(order.tolist())
     return normalize(images, torch.tensor(folder.mean), torch.tensor(folder.std)), targets
 
@@ -39,14 +39,15 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--paths", type=int, default=1000)
     parser.add_argument("--images", type=int, default=256)
+    parser.add_argument("--seed", type=int, default=0, help="of paths and images")
     parser.add_argument("--output", type=Path, help="keep the JSON record here")
     arguments = parser.parse_args()
     module = search(SETTINGS[arguments.setting])
     module.load_state_dict(torch.load(arguments.checkpoint, weights_only=True)["state_dict"])
-    images, targets = batch(arguments.root, SETTINGS[arguments.setting].size, arguments.images)
+    images, targets = batch(arguments.root, SETTINGS[arguments.setting].size, arguments.images, arguments.seed)
     group = module.space.groups["cell"]
     losses, gradients, counts = (torch.zeros(group.shape) for _ in range(3))
-    source, edges = torch.Generator().manual_seed(0), torch.arange(group.shape[0])
+    source, edges = torch.Generator().manual_seed(arguments.seed), torch.arange(group.shape[0])
     for _ in range(arguments.paths):
         drawn = torch.randint(group.shape[1], (len(edges),), generator=source)
         weights = F.one_hot(drawn, group.shape[1]).float().requires_grad_()
@@ -64,7 +65,7 @@ def main() -> None:
         loss_, gradient = float(losses[:, column].sum()) / total, float(gradients[:, column].sum()) / total
         print(f"{name:16}{loss_:>12.4f}{gradient:>12.4f}")
         results[name] = {"mean_loss": loss_, "derivative": gradient}
-    settings = {"setting": arguments.setting, "paths": arguments.paths, "images": arguments.images}
+    settings = {name: getattr(arguments, name) for name in ("setting", "paths", "images", "seed")}
     record("path_gradients", results, settings, arguments.output)
 
 

@@ -6,7 +6,7 @@ that the step needs. Both compute the same function; GDAS runs the same recorded
 
 Peak memory is that of a process of its own for each side and step, less what it held after its imports.
 
-    python benchmarks/search_step.py            # a few minutes on two cores
+    python benchmarks/search_step.py            # four minutes on two cores
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Side:
     """One supernet with its parameters, and the steps on a fixed batch."""
 
     def __init__(self, execution: Any, sizes: argparse.Namespace, relaxation: Relaxation, device: torch.device) -> None:
-        torch.manual_seed(0)
+        torch.manual_seed(sizes.seed)
         self.space = DartsSpace()
         self.split = execution == "fan_out"
         skeleton = CellSkeleton(
@@ -122,7 +122,7 @@ class Side:
         self.draw += 1
 
 
-SIZES = ("cells", "channels", "batch", "size")
+SIZES = ("cells", "channels", "batch", "size", "seed")
 SIDES = ("edge_by_edge", "fan_out")
 STEPS: dict[str, tuple[Callable[[], Relaxation], str]] = {
     "darts first order": (Softmax, "first_order"),
@@ -165,7 +165,8 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=16)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--size", type=int, default=32, help="pixels of the images' sides")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seed", type=int, default=0, help="of weights, images and paths")
     parser.add_argument("--steps", nargs="*", default=list(STEPS), choices=list(STEPS))
     parser.add_argument("--checkpoint-cells", action="store_true", help="on the package's side")
     parser.add_argument("--memory-of", choices=SIDES, help=argparse.SUPPRESS)
