@@ -37,8 +37,15 @@ def joint_conv(convs: Sequence[nn.Conv2d], x_BChw: Tensor, stride: int | None = 
 
 
 def joint_norm(norms: Sequence[BatchNorm], x_BDhw: Tensor, scale_E: Tensor | None = None) -> Tensor:
-    """Norms, each on the channels of its edge; what each edge gives is multiplied by its `scale_E`, if given."""
+    """Norms, each on the channels of its edge; what each edge gives is multiplied by its `scale_E`, if given.
+
+    Norms of another class, such as those that share their statistics among ranks, are called one by one.
+    """
     first = norms[0]
+    if not isinstance(first, BatchNorm):
+        scales = [1.0] * len(norms) if scale_E is None else scale_E.unbind()
+        parts = zip(norms, x_BDhw.chunk(len(norms), 1), scales, strict=True)
+        return torch.cat([norm(part) * scale for norm, part, scale in parts], dim=1)
     weight, bias = _affine(norms, scale_E, x_BDhw)
     if not uses_batch(first):
         mean, var = (_cat([_given(getattr(n, name)) for n in norms]) for name in ("running_mean", "running_var"))
@@ -67,8 +74,10 @@ def shared_norm(norms: Sequence[BatchNorm], x_BChw: Tensor) -> Tensor:
     return output
 
 
-def uses_batch(norm: BatchNorm) -> bool:
-    """Whether a norm, as it is set now, normalises with the statistics of the batch."""
+def uses_batch(norm: nn.Module) -> bool:
+    """Whether a norm of this package, as it is set now, normalises with the statistics of its batch."""
+    if not isinstance(norm, BatchNorm):
+        return False
     return norm.training or norm.use_batch_statistics or not norm.track_running_stats
 
 

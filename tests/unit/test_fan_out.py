@@ -118,6 +118,35 @@ def test_a_search_with_cells_computed_again_is_the_same(method: str, trainer_kwa
         torch.testing.assert_close(found[1][name], value, rtol=1e-4, atol=1e-5)
 
 
+class Foreign(nn.Module):
+    """A norm that the package does not know, in place of one that it does."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * self.norm(x)
+
+
+def with_foreign_norms(module: nn.Module) -> nn.Module:
+    for name, child in module.named_children():
+        setattr(module, name, Foreign(child) if isinstance(child, nn.BatchNorm2d) else with_foreign_norms(child))
+    return module
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_norms_of_another_class_are_called(training: bool) -> None:
+    space, found = DartsSpace(nodes=2), []
+    for execution in ("fan_out", "edge_by_edge"):
+        torch.manual_seed(0)
+        supernet = space.build(None, replace(CellSkeleton(cells=3, channels=4), execution=execution))
+        with_foreign_norms(supernet).double().train(training)
+        rows = {name: EdgeWeights(torch.rand(group.shape)) for name, group in space.groups.items()}
+        found.append(supernet(torch.randn(2, 3, 12, 12, dtype=torch.float64), rows).logits)
+    torch.testing.assert_close(*found)
+
+
 def test_unknown_execution() -> None:
     with pytest.raises(ValueError, match=r"execution='quick'.*'fan_out' or 'edge_by_edge'"):
         CellSkeleton(execution="quick")  # type: ignore[arg-type]
