@@ -79,7 +79,6 @@ SETTINGS = {
     "gdas-small": Setting("gdas", epochs=20, steps=1000, warmup=10, batch=16),
     "gdas-annealed": Setting("gdas", epochs=36, steps=1000, warmup=30, batch=16, lr=0.05),
     "darts-small": Setting("darts", epochs=20, steps=200),
-    "darts-fast": Setting("darts", epochs=40, steps=200, architecture_lr=3e-3),
 }
 
 
