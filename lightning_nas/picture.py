@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -26,11 +27,20 @@ Connections: TypeAlias = tuple[tuple[Edge, str], ...]
 """Kept edges of one cell with their operations."""
 
 
+@runtime_checkable
+class HasLooseEnds(Protocol):
+    """A space whose cells concatenate only the nodes that no edge reads."""
+
+    def loose_ends(self, genotype: Genotype) -> Mapping[str, tuple[int, ...]]:
+        """These nodes, by group."""
+
+
 def draw_genotype(space: SupernetSpace, genotype: Genotype) -> Figure:
     """The cells of a genotype, one panel for each cell type.
 
-    A cell with two inputs (sources before its first node) gives its nodes concatenated; a cell with one input gives its
-    last node. An arc is the higher the more states it passes, so labels do not lie on each other.
+    A cell with two inputs (sources before its first node) gives its nodes concatenated, or its loose ends where the
+    space says which they are; a cell with one input gives its last node. An arc is the higher the more states it
+    passes, so labels do not lie on each other.
 
     Args:
         space: the space of the genotype.
@@ -48,6 +58,7 @@ def draw_genotype(space: SupernetSpace, genotype: Genotype) -> Figure:
     operations = sorted({name for group in space.groups.values() for name in group.candidates} - {_NO_CONNECTION})
     colors = {name: f"C{index % 10}" for index, name in enumerate(operations)} | {_NO_CONNECTION: _GREY}
     sizes = [_size(space.groups[name], edges) for name, edges in cells.items()]
+    ends = space.loose_ends(genotype) if isinstance(space, HasLooseEnds) else {}
     width, heights = max(width for width, _ in sizes), [height for _, height in sizes]
     figure = Figure(figsize=(width, sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
@@ -56,7 +67,7 @@ def draw_genotype(space: SupernetSpace, genotype: Genotype) -> Figure:
         panel.set_title(name, loc="left", fontsize=11, fontweight="bold")
         panel.set(xlim=(-0.6 * _COLUMN, width - 0.6 * _COLUMN), ylim=(-0.8, height - 0.8), aspect="equal")
         panel.set_axis_off()
-        _draw_cell(panel, space.groups[name], edges, colors)
+        _draw_cell(panel, space.groups[name], edges, colors, ends.get(name))
     return figure
 
 
@@ -91,7 +102,9 @@ def _concatenates(group: EdgeGroup) -> bool:
     return _inputs(group) > 1
 
 
-def _draw_cell(panel: Axes, group: EdgeGroup, edges: Connections, colors: dict[str, str]) -> None:
+def _draw_cell(
+    panel: Axes, group: EdgeGroup, edges: Connections, colors: dict[str, str], ends: Collection[int] | None
+) -> None:
     inputs, states = _inputs(group), 1 + max(edge.node for edge in group.edges)
     drawn: set[tuple[int, int]] = set()
     for edge, operation in sorted(edges, key=lambda pair: (pair[0].node, pair[0].source)):
@@ -103,7 +116,7 @@ def _draw_cell(panel: Axes, group: EdgeGroup, edges: Connections, colors: dict[s
     names += [str(node - inputs) for node in range(inputs, states)]
     if _concatenates(group):
         names.append("$c_k$")
-        for node in range(inputs, states):
+        for node in range(inputs, states) if ends is None else ends:
             _draw_output(panel, node, states)
     else:
         names[-1] = "output"

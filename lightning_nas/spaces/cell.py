@@ -13,6 +13,7 @@ from lightning_nas.edge import Architecture, DropPath, Edge, EdgeGroup, EdgeWeig
 from lightning_nas.fan_out import SharedFanOut
 from lightning_nas.skeleton import Execution, Norm, Skeleton
 from lightning_nas.spaces.convolutions import FactorizedReduce, ReluConvNorm
+from lightning_nas.spaces.joined_width import JoinedFactorizedReduce, JoinedReluConvNorm, JoinedWidth
 
 
 class EdgeCell(nn.Module):
@@ -101,6 +102,8 @@ def laid_out(images: Tensor, skeleton: Skeleton, supernet: bool) -> Tensor:
 
 def preprocess(inputs: int, outputs: int, reduce: bool, norm: Norm) -> nn.Module:
     """Brings an input of a cell to its width, and to half the resolution if the cell before the last reduced."""
+    if isinstance(inputs, JoinedWidth):
+        return JoinedFactorizedReduce(inputs, outputs, norm) if reduce else JoinedReluConvNorm(inputs, outputs, norm)
     return FactorizedReduce(inputs, outputs, norm) if reduce else ReluConvNorm(inputs, outputs, 1, 1, norm)
 
 

@@ -12,6 +12,7 @@ from lightning_nas.edge import Architecture
 from lightning_nas.skeleton import CellSkeleton, NetworkOutput
 from lightning_nas.spaces.cell import cifar_stem, global_average, imagenet_stem, laid_out, on_device
 from lightning_nas.spaces.checkpoint import run_cell
+from lightning_nas.spaces.joined_width import linear, pointwise_conv
 
 
 class AuxiliaryHead(nn.Module):
@@ -24,7 +25,7 @@ class AuxiliaryHead(nn.Module):
         super().__init__()
         imagenet = skeleton.stem == "imagenet"
         self.stride = 2 if imagenet else 3
-        self.conv_1 = nn.Conv2d(inputs, 128, 1, bias=False)
+        self.conv_1 = pointwise_conv(inputs, 128)
         self.norm_1 = skeleton.outer_norm().build(128)
         self.conv_2 = nn.Conv2d(128, 768, 2, bias=False)
         self.norm_2: nn.Module = nn.Identity() if imagenet else skeleton.outer_norm().build(768)
@@ -38,7 +39,10 @@ class AuxiliaryHead(nn.Module):
 
 
 class TwoInputCell(nn.Module):
-    """Base of cells that read the last two cells; `outputs` is the number of channels they give."""
+    """Base of cells that read the last two cells.
+
+    `outputs` is the number of channels that they give: a `JoinedWidth` if it depends on the genotype.
+    """
 
     outputs: int
 
@@ -80,7 +84,7 @@ class CellNetwork(nn.Module):
             if skeleton.auxiliary and index == skeleton.reductions[-1]:
                 self.auxiliary_head = AuxiliaryHead(last, skeleton)
         self.cells = nn.ModuleList(cells)
-        self.classifier = nn.Linear(last, skeleton.classes)
+        self.classifier = linear(last, skeleton.classes)
 
     def forward(self, images: Tensor, architecture: Architecture | None = None) -> NetworkOutput:
         """Logits for images (B, C, H, W); a supernet takes the architecture to run."""

@@ -64,7 +64,7 @@ class FactorizedReduce(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(x)
-        return cast(Tensor, self.norm(torch.cat([self.conv_1(x), self.conv_2(_even_sized(x)[:, :, 1:, 1:])], dim=1)))
+        return cast(Tensor, self.norm(torch.cat([self.conv_1(x), self.conv_2(even_sized(x)[:, :, 1:, 1:])], dim=1)))
 
     def plan(self, _state: Tensor) -> Plan:
         """Two convolutions with the outputs of all edges."""
@@ -76,7 +76,7 @@ class FactorizedReduce(nn.Module):
         # A 1x1 convolution of stride 2 is one of stride 1 on every second row and column.
         halves = (
             joint_conv([o.conv_1 for o in operations], every_second(x), stride=1),
-            joint_conv([o.conv_2 for o in operations], every_second(_even_sized(x), first=1), stride=1),
+            joint_conv([o.conv_2 for o in operations], every_second(even_sized(x), first=1), stride=1),
         )
         # Channels are last in memory: there the halves of each edge are put side by side.
         batch, _, height, width = halves[0].shape
@@ -85,7 +85,7 @@ class FactorizedReduce(nn.Module):
         return joint_norm([o.norm for o in operations], joined, scale)
 
 
-def _even_sized(x: Tensor) -> Tensor:
+def even_sized(x: Tensor) -> Tensor:
     """The images with a row and a column of zeros more where their height and width are odd."""
     odd_height, odd_width = x.shape[2] % 2, x.shape[3] % 2
     return F.pad(x, (0, odd_width, 0, odd_height)) if odd_height or odd_width else x
@@ -121,6 +121,23 @@ class SeparableConv(nn.Module):
         x = joint_depthwise([o.depthwise_2 for o in operations], F.relu(x, inplace=True))
         x = joint_pointwise([o.pointwise_2 for o in operations], x)
         return joint_norm([o.norm_2 for o in operations], x, scale)
+
+
+class RowColumnConv(nn.Module):
+    """ReLU, a row and a column in place of a square convolution (1 x K, then K x 1), norm.
+
+    The names are those of the papers, `conv_7x1_1x7`; the order is that of the DARTS authors' code.
+    """
+
+    def __init__(self, kernel: int, channels: int, stride: int, norm: Norm) -> None:
+        super().__init__()
+        c, padding = channels, kernel // 2
+        self.row = nn.Conv2d(c, c, (1, kernel), (1, stride), (0, padding), bias=False)
+        self.column = nn.Conv2d(c, c, (kernel, 1), (stride, 1), (padding, 0), bias=False)
+        self.norm = norm.build(c)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cast(Tensor, self.norm(self.column(self.row(F.relu(x)))))
 
 
 class DilatedConv(nn.Module):

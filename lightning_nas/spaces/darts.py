@@ -146,7 +146,7 @@ class DartsSpace(SupernetSpace):
     def parse(self, text: str) -> Genotype:
         """`Genotype(normal=[('sep_conv_3x3', 0), ...], normal_concat=[2, 3, 4, 5], reduce=..., reduce_concat=...)`."""
         choices: dict[str, str] = {}
-        cells = parse_cells(text, tuple(self.groups), concat=tuple(self._node_indices))
+        cells = parse_cells(text, tuple(self.groups), concat=lambda _nodes: tuple(self._node_indices))
         for name, nodes in cells.items():
             if len(nodes) != self.nodes:
                 raise ValueError(f"The text holds {len(nodes)} nodes in {name}, the space has {self.nodes}.")
@@ -165,7 +165,7 @@ class DartsSpace(SupernetSpace):
                 for node in self._node_indices
                 for sources in [choices[f"{name}.{node}.inputs"]]
             ]
-        return format_cells(cells, concat=tuple(self._node_indices))
+        return format_cells(cells, concat=lambda _nodes: tuple(self._node_indices))
 
 
 class DartsCell(EdgeCell, TwoInputCell):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from lightning_nas.edge import Identity
 from lightning_nas.skeleton import BatchNorm, Norm
-from lightning_nas.spaces.convolutions import DilatedConv, FactorizedReduce, ReluConvNorm, SeparableConv
+from lightning_nas.spaces.convolutions import DilatedConv, FactorizedReduce, ReluConvNorm, RowColumnConv, SeparableConv
 from lightning_nas.spaces.joint import shared_norm, uses_batch
 
 
@@ -51,11 +51,11 @@ class Zero(nn.Module):
 
 
 class Pool(nn.Module):
-    """3x3 pooling; padding does not count in averages."""
+    """Pooling, 3x3 if nothing else is said; padding does not count in averages."""
 
-    def __init__(self, kind: str, place: Place) -> None:
+    def __init__(self, kind: str, place: Place, kernel: int = 3) -> None:
         super().__init__()
-        self.kind, self.stride = kind, place.stride
+        self.kind, self.kernel, self.stride = kind, kernel, place.stride
         norm = Norm(affine=False, statistics=place.norm.statistics)
         self.norm: BatchNorm | None = norm.build(place.channels) if place.pool_norm else None
 
@@ -64,9 +64,10 @@ class Pool(nn.Module):
         return pooled if self.norm is None else cast(Tensor, self.norm(pooled))
 
     def _pool(self, x: Tensor) -> Tensor:
+        padding = self.kernel // 2
         if self.kind == "max":
-            return F.max_pool2d(x, 3, self.stride, padding=1)
-        return F.avg_pool2d(x, 3, self.stride, padding=1, count_include_pad=False)
+            return F.max_pool2d(x, self.kernel, self.stride, padding)
+        return F.avg_pool2d(x, self.kernel, self.stride, padding, count_include_pad=False)
 
     @staticmethod
     def shared(operations: Sequence[Pool], x: Tensor) -> Tensor | None:
@@ -85,6 +86,10 @@ def _separable(kernel: int, place: Place) -> nn.Module:
     return SeparableConv(kernel, place.channels, place.stride, place.norm)
 
 
+def _row_column(kernel: int, place: Place) -> nn.Module:
+    return RowColumnConv(kernel, place.channels, place.stride, place.norm)
+
+
 def _dilated(kernel: int, place: Place) -> nn.Module:
     return DilatedConv(kernel, place.channels, place.stride, place.norm)
 
@@ -97,14 +102,19 @@ def _conv(kernel: int, place: Place) -> nn.Module:
 CANDIDATES: dict[str, Callable[[Place], nn.Module]] = {
     "none": lambda place: Zero(place.stride),
     "max_pool_3x3": lambda place: Pool("max", place),
+    "max_pool_5x5": lambda place: Pool("max", place, 5),
+    "max_pool_7x7": lambda place: Pool("max", place, 7),
     "avg_pool_3x3": lambda place: Pool("avg", place),
     "skip_connect": _skip,
     "sep_conv_3x3": lambda place: _separable(3, place),
     "sep_conv_5x5": lambda place: _separable(5, place),
+    "sep_conv_7x7": lambda place: _separable(7, place),
     "dil_conv_3x3": lambda place: _dilated(3, place),
     "dil_conv_5x5": lambda place: _dilated(5, place),
     "nor_conv_1x1": lambda place: _conv(1, place),
     "nor_conv_3x3": lambda place: _conv(3, place),
+    "conv_3x1_1x3": lambda place: _row_column(3, place),
+    "conv_7x1_1x7": lambda place: _row_column(7, place),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lightning_nas.genotype import Genotype
 from lightning_nas.space import SupernetSpace
 from lightning_nas.spaces.darts import DartsSpace
+from lightning_nas.spaces.nasnet import NasnetSpace
 
 _DARTS = {
     # Liu et al. 2019, first and second order; https://github.com/quark0/darts, cnn/genotypes.py
@@ -48,6 +49,27 @@ _FIXED_REDUCTION = {
                 ('skip_connect', 0), ('sep_conv_3x3', 2), ('skip_connect', 0), ('sep_conv_3x3', 2)],
         reduce=None)""",
 }
+_NASNET = {
+    # Zoph et al. 2018 and Real et al. 2019; https://github.com/quark0/darts, cnn/genotypes.py
+    "NASNET_A": """Genotype(
+        normal=[('sep_conv_5x5', 1), ('sep_conv_3x3', 0), ('sep_conv_5x5', 0), ('sep_conv_3x3', 0),
+                ('avg_pool_3x3', 1), ('skip_connect', 0), ('avg_pool_3x3', 0), ('avg_pool_3x3', 0),
+                ('sep_conv_3x3', 1), ('skip_connect', 1)],
+        normal_concat=[2, 3, 4, 5, 6],
+        reduce=[('sep_conv_5x5', 1), ('sep_conv_7x7', 0), ('max_pool_3x3', 1), ('sep_conv_7x7', 0),
+                ('avg_pool_3x3', 1), ('sep_conv_5x5', 0), ('skip_connect', 3), ('avg_pool_3x3', 2),
+                ('sep_conv_3x3', 2), ('max_pool_3x3', 1)],
+        reduce_concat=[4, 5, 6])""",
+    "AMOEBANET_A": """Genotype(
+        normal=[('avg_pool_3x3', 0), ('max_pool_3x3', 1), ('sep_conv_3x3', 0), ('sep_conv_5x5', 2),
+                ('sep_conv_3x3', 0), ('avg_pool_3x3', 3), ('sep_conv_3x3', 1), ('skip_connect', 1),
+                ('skip_connect', 0), ('avg_pool_3x3', 1)],
+        normal_concat=[4, 5, 6],
+        reduce=[('avg_pool_3x3', 0), ('sep_conv_3x3', 1), ('max_pool_3x3', 0), ('sep_conv_7x7', 2),
+                ('sep_conv_7x7', 0), ('avg_pool_3x3', 1), ('max_pool_3x3', 0), ('max_pool_3x3', 1),
+                ('conv_7x1_1x7', 0), ('sep_conv_3x3', 5)],
+        reduce_concat=[3, 4, 6])""",
+}
 
 
 def published(name: str) -> tuple[SupernetSpace, Genotype]:
@@ -67,6 +89,9 @@ def published(name: str) -> tuple[SupernetSpace, Genotype]:
     if name in _DARTS:
         space = DartsSpace()
         return space, space.parse(_DARTS[name])
+    if name in _NASNET:
+        nasnet = NasnetSpace()
+        return nasnet, nasnet.parse(_NASNET[name])
     if name in _FIXED_REDUCTION:
         space = DartsSpace(reduction="fixed")
         return space, space.parse(_FIXED_REDUCTION[name])
@@ -75,4 +100,4 @@ def published(name: str) -> tuple[SupernetSpace, Genotype]:
 
 def published_names() -> tuple[str, ...]:
     """Names that `published` knows."""
-    return (*_DARTS, *_FIXED_REDUCTION)
+    return (*_DARTS, *_FIXED_REDUCTION, *_NASNET)

@@ -6,14 +6,17 @@ It is read with `ast`; nothing is evaluated.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
-from typing import cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias, cast
 
 Inputs = list[tuple[str, int]]
 """(operation, source) of each input of one node."""
 
+Concat: TypeAlias = Callable[[Sequence[Inputs]], tuple[int, ...]]
+"""The states that a cell concatenates, given its nodes."""
 
-def parse_cells(text: str, groups: Sequence[str], concat: tuple[int, ...]) -> dict[str, list[Inputs]]:
+
+def parse_cells(text: str, groups: Sequence[str], concat: Concat) -> dict[str, list[Inputs]]:
     """Nodes of each cell, by group; nothing is evaluated.
 
     Flat lists (DARTS), pairs of each node (AutoDL-Projects) and entries with a strength as third item are understood.
@@ -21,7 +24,7 @@ def parse_cells(text: str, groups: Sequence[str], concat: tuple[int, ...]) -> di
     Args:
         text: a call or a dictionary with the fields `<group>` and `<group>_concat`.
         groups: the groups to read; a field of another group must be absent or None.
-        concat: the states that the space concatenates.
+        concat: the states that the space concatenates in a cell.
 
     Raises:
         ValueError: the text has another form.
@@ -34,19 +37,20 @@ def parse_cells(text: str, groups: Sequence[str], concat: tuple[int, ...]) -> di
     for group in groups:
         if fields.get(group) is None:
             raise ValueError(f"The genotype's text has no {group!r} cell: {_shortened(text)}")
-        found = tuple(cast(Sequence[int], fields.get(f"{group}_concat", concat)))
-        if found != concat:
-            raise ValueError(f"{group}_concat={list(found)}: this space concatenates the nodes {list(concat)}.")
         cells[group] = _nodes(fields[group], group)
+        expected = concat(cells[group])
+        found = tuple(cast(Sequence[int], fields.get(f"{group}_concat", expected)))
+        if found != expected:
+            raise ValueError(f"{group}_concat={list(found)}: this space concatenates the nodes {list(expected)}.")
     return cells
 
 
-def format_cells(cells: Mapping[str, list[Inputs]], concat: tuple[int, ...]) -> str:
+def format_cells(cells: Mapping[str, list[Inputs]], concat: Concat) -> str:
     """The DARTS authors' format; a reduction cell that is not searched is None."""
     parts = []
     for group in ("normal", "reduce"):
         flat = [pair for inputs in cells[group] for pair in inputs] if group in cells else None
-        parts.append(f"{group}={flat!r}, {group}_concat={list(concat)!r}")
+        parts.append(f"{group}={flat!r}, {group}_concat={list(concat(cells.get(group, ())))!r}")
     return f"Genotype({', '.join(parts)})"
 
 

@@ -7,7 +7,7 @@ import pytest
 import lightning_nas.spaces
 import lightning_nas.testing
 from lightning_nas import CellSkeleton, SearchSpace, Skeleton, StagedSkeleton, SupernetSpace
-from lightning_nas.spaces import DartsSpace, NasBench201Space
+from lightning_nas.spaces import ChainSkeleton, ConvChainSpace, DartsSpace, NasBench201Space, NasnetSpace
 from lightning_nas.testing import BoringSkeleton, BoringSpace, SpaceContract, SupernetSpaceContract
 
 # What each space is tested with; a new space takes its place here.
@@ -20,9 +20,23 @@ CASES: dict[str, tuple[SearchSpace, Skeleton]] = {
     ),
     "NasBench201Space": (NasBench201Space(), StagedSkeleton(channels=4, cells_per_stage=1)),
     "NasBench201Space-tiny": (NasBench201Space(nodes=3), StagedSkeleton(channels=4, cells_per_stage=1, in_channels=1)),
+    "NasnetSpace": (NasnetSpace(blocks=1), CellSkeleton(cells=3, channels=4)),
+    "NasnetSpace-tiny": (
+        NasnetSpace(blocks=2, candidates=("max_pool_5x5", "sep_conv_3x3", "conv_3x1_1x3")),
+        CellSkeleton(cells=3, channels=4, in_channels=1, classes=3, stem="imagenet"),
+    ),
+    "NasnetSpace-auxiliary": (
+        NasnetSpace(blocks=3, candidates=("skip_connect", "avg_pool_3x3", "dil_conv_3x3")),
+        CellSkeleton(cells=3, channels=4, auxiliary=True),
+    ),
+    "ConvChainSpace": (ConvChainSpace(), ChainSkeleton(channels=4)),
+    "ConvChainSpace-tiny": (
+        ConvChainSpace(depths=(1, 3), heights=(3,), widths=(1, 3), filters=(24, 48), strides=(1, 2)),
+        ChainSkeleton(channels=8, in_channels=1, classes=3, checkpoint_cells=True),
+    ),
     "BoringSpace": (BoringSpace(), BoringSkeleton()),
 }
-SIZES = {"DartsSpace-tiny": 34}
+SIZES = {"DartsSpace-tiny": 34, "NasnetSpace-tiny": 66, "NasnetSpace-auxiliary": 32}
 PUBLIC = [getattr(lightning_nas.spaces, name) for name in lightning_nas.spaces.__all__]
 SPACES = [item for item in PUBLIC if isinstance(item, type) and issubclass(item, SearchSpace)]
 

@@ -14,6 +14,8 @@ Genes = Sequence[tuple[str, int]]  # the text of a published cell: [(candidate, 
 def darts_candidate(name: str, channels: int, stride: int, affine: bool) -> int:
     """Parameters of one candidate of the DARTS space, pools without an affine norm."""
     norm = 2 * channels * affine
+    if name == "conv_7x1_1x7":
+        return 2 * 7 * channels**2 + norm
     if name.startswith(("sep_conv", "dil_conv")):
         depthwise, pointwise = int(name[-1]) ** 2 * channels, channels**2
         return (2 if name.startswith("sep") else 1) * (depthwise + pointwise + norm)
@@ -53,8 +55,12 @@ def darts_network(
     classes: int,
     stem: str = "cifar",
     auxiliary: bool = False,
+    ends: tuple[int, int] = (4, 4),
 ) -> int:
-    """Parameters of a network; `normal=None`: the supernet; `reduce=None` beside a normal cell: the fixed reduction."""
+    """Parameters of a network; `normal=None`: the supernet; `reduce=None` beside a normal cell: the fixed reduction.
+
+    `ends` says how many states a normal and a reduction cell concatenate.
+    """
     if stem == "cifar":
         before = last = 3 * channels
         total = 27 * last + 2 * last
@@ -73,7 +79,7 @@ def darts_network(
             total += fixed_reduction_cell(width) if reduce is None else darts_cell(reduce, width, reduction=True)
         else:
             total += darts_cell(normal, width, reduction=False)
-        before, last = last, 4 * width
+        before, last = last, ends[reduction] * width
         if auxiliary and i == 2 * cells // 3:
             second_norm = 2 * 768 if stem == "cifar" else 0
             total += last * 128 + 2 * 128 + 128 * 768 * 4 + second_norm + (768 + 1) * classes
@@ -125,6 +131,9 @@ AUTHORS_CHILDREN = {
     # nas_infer_model's networks with GDAS_Reduction_Cell (xautodl/models/cell_operations.py) for reductions; the
     # ImageNet head counted without its second norm, as in the rows above (with it 5_104_200).
     "GDAS_F1": AuthorsCount((2_543_014, 3_019_440), (3_841_888, 5_102_664)),
+    # NASNet and AmoebaNet of genotypes.py in quark0/darts, in its networks
+    "NASNET_A": AuthorsCount((3_830_950, 4_288_944), (5_564_320, 6_800_520)),
+    "AMOEBANET_A": AuthorsCount((3_145_078, 3_603_072), (4_627_360, 5_863_560)),
 }
 
 # Supernets for 10 classes with 16 channels, architecture parameters not counted.

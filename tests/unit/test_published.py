@@ -11,7 +11,7 @@ from torch import nn
 
 from lightning_nas import CellSkeleton, StagedSkeleton
 from lightning_nas.spaces import DartsSpace, NasBench201Space, published, published_names
-from lightning_nas.spaces.published import _DARTS, _FIXED_REDUCTION
+from lightning_nas.spaces.published import _DARTS, _FIXED_REDUCTION, _NASNET
 from reference import counts
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -26,7 +26,7 @@ def parameters(network: nn.Module) -> int:
 
 def genes(name: str) -> dict[str, Any]:
     """The fields of the published text, read without the package."""
-    call = ast.parse({**_DARTS, **_FIXED_REDUCTION}[name], mode="eval").body
+    call = ast.parse({**_DARTS, **_FIXED_REDUCTION, **_NASNET}[name], mode="eval").body
     assert isinstance(call, ast.Call)
     return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
 
@@ -43,8 +43,9 @@ def test_parameters_of_a_child(name: str, sizes: str, auxiliary: bool) -> None:
     with torch.device("meta"):
         network = space.build(genotype, CellSkeleton(auxiliary=auxiliary, **SIZES[sizes]))
     fields = genes(name)
+    normal, reduction = (len(fields.get(f"{cell}_concat", range(4))) for cell in ("normal", "reduce"))
     assert parameters(network) == counts.darts_network(
-        fields["normal"], fields["reduce"], auxiliary=auxiliary, **SIZES[sizes]
+        fields["normal"], fields["reduce"], auxiliary=auxiliary, ends=(normal, reduction), **SIZES[sizes]
     )
     assert parameters(network) == getattr(counts.AUTHORS_CHILDREN[name], sizes)[auxiliary]
 
@@ -72,6 +73,7 @@ def test_parameters_of_the_gdas_supernets(reduction: Any, count: str) -> None:
         supernet = DartsSpace(reduction=reduction).build(None, CellSkeleton(cells=6, channels=16))
     convolutions = [module for module in supernet.cells.modules() if isinstance(module, nn.Conv2d)]
     biases = sum(conv.out_channels for conv in convolutions if conv.groups == 1 and conv.bias is None)
+    assert isinstance(supernet.classifier, nn.Linear)
     norm = 2 * supernet.classifier.in_features
     assert parameters(supernet) + biases + norm == counts.AUTHORS_SUPERNETS[count]
 
