@@ -15,11 +15,19 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lightning.pytorch.core.mixins import HyperparametersMixin
 
 _RECORD = "_init_arguments"
+_PUBLIC = (
+    "lightning_nas",
+    "lightning_nas.spaces",
+    "lightning_nas.data",
+    "lightning_nas.callbacks",
+    "lightning.pytorch.callbacks",
+)
+T = TypeVar("T")
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -120,6 +128,18 @@ def to_plain(value: Any, where: str = "value") -> Any:
     )
 
 
+def foreign_config(part: HyperparametersMixin) -> dict[str, Any]:
+    """Class and saved hyper-parameters of a Lightning part that is no `Configurable`, such as a user's data module.
+
+    It is for reading: `instantiate` refuses it.
+    """
+    try:
+        saved = to_plain(dict(part.hparams_initial))
+    except ValueError:  # no plain form
+        saved = {}
+    return {"class_path": class_path(type(part)), "init_args": saved}
+
+
 def instantiate(value: Any) -> Any:
     """Objects from the plain form that `Configurable.config` gives; anything else is returned as it is.
 
@@ -130,26 +150,37 @@ def instantiate(value: Any) -> Any:
     """
     if not (isinstance(value, Mapping) and "class_path" in value and set(value) <= {"class_path", "init_args"}):
         return value
-    cls = find_class(value["class_path"])
+    cls = find_class(value["class_path"], Configurable)
     return cls(**{name: instantiate(item) for name, item in (value.get("init_args") or {}).items()})
 
 
-def find_class(path: str) -> type[Configurable]:
-    """The `Configurable` class at a dotted path, or with a bare name if it is public in lightning_nas.
+def revive(cls: type[T], value: Any) -> T:
+    """An object from itself, from its config, or from its bare arguments.
+
+    Example:
+        >>> from lightning_nas import CellSkeleton
+        >>> revive(CellSkeleton, {"cells": 5}).cells
+        5
+    """
+    found = instantiate(value)
+    return found if isinstance(found, cls) else cls(**found)
+
+
+def find_class(path: str, base: type[T]) -> type[T]:
+    """The class at a dotted path, or with a bare name if it is public here or a callback of Lightning.
 
     Raises:
-        ValueError: no such class, or no `Configurable`.
+        ValueError: no such class, or none derived from `base`.
     """
     package, _, name = path.rpartition(".")
-    candidates = [package] if package else ["lightning_nas", "lightning_nas.spaces", "lightning_nas.data"]
-    for module_name in candidates:
+    for module_name in [package] if package else _PUBLIC:
         try:
             found = getattr(importlib.import_module(module_name), name, None)
         except ModuleNotFoundError:
             continue
-        if isinstance(found, type) and issubclass(found, Configurable):
+        if isinstance(found, type) and issubclass(found, base):
             return found
     raise ValueError(
-        f"class_path={path!r} names no class derived from lightning_nas.Configurable. "
+        f"class_path={path!r} names no class derived from {base.__module__.partition('.')[0]}.{base.__name__}. "
         "Check the spelling, and that the package which defines it can be imported."
     )

@@ -14,10 +14,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from lightning_nas.config import Configurable
+from lightning_nas.functional.resize import shrink
 from lightning_nas.functional.seeding import current_seed, derive_seed
 from lightning_nas.parallel import average_buffers
 from lightning_nas.skeleton import Skeleton
-from lightning_nas.task import Task, check_classes, check_images
+from lightning_nas.task import Task, check_data
 
 
 class NonFiniteLossError(RuntimeError):
@@ -41,6 +42,7 @@ class GuardedModule(LightningModule, Configurable):
         if epochs is not None and epochs < 1:
             raise ValueError(f"{type(self).__name__}(epochs={epochs}): give at least 1, or None for the trainer's.")
         self.skeleton, self.task, self.epochs = skeleton, task, epochs
+        self.resolution: int | None = None  # pixels that a schedule shrinks the images to; None leaves them whole
         self._checked: set[str] = set()
         self._pending: tuple[Tensor, int, int] | None = None
 
@@ -66,12 +68,7 @@ class GuardedModule(LightningModule, Configurable):
 
     def setup(self, stage: str) -> None:
         """Compare what the data module says of its data with the skeleton."""
-        data = self.trainer.datamodule  # type: ignore[attr-defined]
-        classes, shape = getattr(data, "classes", None), getattr(data, "shape", None)
-        if isinstance(classes, int):
-            check_classes(self.skeleton, classes)
-        if isinstance(shape, tuple) and len(shape) == 3:
-            check_images(self.skeleton, shape)
+        check_data(self.skeleton, self.trainer.datamodule)  # type: ignore[attr-defined]
 
     def on_train_epoch_start(self) -> None:
         self._reseed("epoch", self.current_epoch)
@@ -88,6 +85,20 @@ class GuardedModule(LightningModule, Configurable):
         if kind not in self._checked:
             self.task.check(batch, self.skeleton)
             self._checked.add(kind)
+
+    def inputs(self, batch: Any) -> Tensor:
+        """What goes into the network: the task's inputs, shrunk where a `resolution` is set.
+
+        Raises:
+            MisconfigurationException: the inputs are smaller than that, or no images.
+        """
+        inputs = self.task.inputs(batch)
+        if self.resolution is None:
+            return inputs
+        try:
+            return shrink(inputs, self.resolution)
+        except ValueError as error:
+            raise MisconfigurationException(f"ReducedFidelity(resolution={self.resolution}): {error}") from error
 
     def guard_loss(self, loss: Tensor, batch_idx: int) -> None:
         """Stop at a loss that is not finite; on an accelerator one step later, so that nothing waits for the device.

@@ -113,6 +113,19 @@ class Classification(Task):
             )
 
 
+def check_data(skeleton: Skeleton, data: object) -> None:
+    """Compare what a data module says of its data, `classes` and `shape`, with the skeleton.
+
+    Raises:
+        MisconfigurationException: they do not fit.
+    """
+    classes, shape = getattr(data, "classes", None), getattr(data, "shape", None)
+    if isinstance(classes, int):
+        check_classes(skeleton, classes)
+    if isinstance(shape, tuple) and len(shape) == 3:
+        check_images(skeleton, shape)
+
+
 def check_images(skeleton: Skeleton, shape: tuple[int, ...]) -> None:
     """Refuse images (C, H, W) that the network cannot take.
 

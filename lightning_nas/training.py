@@ -82,7 +82,7 @@ class NetworkTraining(GuardedModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         self.check_batch(batch, "train")
-        inputs = self.task.inputs(batch)
+        inputs = self.inputs(batch)
         with self.explain_out_of_memory(len(inputs)):
             loss = self.task.loss(self.network(inputs), batch)
         self.guard_loss(loss, batch_idx)
@@ -97,7 +97,7 @@ class NetworkTraining(GuardedModule):
 
     def _evaluate(self, kind: str, batch: Any, loss: Metric, metric: Metric) -> None:
         self.check_batch(batch, kind)
-        output = self.network(self.task.inputs(batch))
+        output = self.network(self.inputs(batch))
         loss.update(self.task.loss(output, batch))
         self.task.update(metric, output, batch)
         self.log(f"{kind}/loss", loss, on_step=False, on_epoch=True)

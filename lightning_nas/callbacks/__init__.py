@@ -5,12 +5,16 @@ from lightning_nas.callbacks.monitor import ArchitectureMonitor
 from lightning_nas.callbacks.predictions import WritePredictions
 from lightning_nas.callbacks.schedules import DropPathSchedule, TemperatureSchedule
 from lightning_nas.callbacks.stacking import StackCells
+from lightning_nas.inheritance import WeightInheritance
+from lightning_nas.reduced_fidelity import ReducedFidelity
 
 __all__ = [
     "ArchitectureMonitor",
     "DropPathSchedule",
     "ExtractGenotype",
+    "ReducedFidelity",
     "StackCells",
     "TemperatureSchedule",
+    "WeightInheritance",
     "WritePredictions",
 ]

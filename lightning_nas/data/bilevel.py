@@ -16,7 +16,7 @@ from torch.utils.data import (
     Subset,
 )
 
-from lightning_nas.config import Configurable, class_path, to_plain
+from lightning_nas.config import Configurable, foreign_config
 from lightning_nas.data.errors import DataError
 from lightning_nas.data.loading import check_batch_size, evaluation_loader, size_of, split, training_loader, world
 
@@ -82,14 +82,8 @@ class Bilevel(L.LightningDataModule, Configurable):
         """Arguments for a config; a module that is no `Configurable` is recorded by class and hyper-parameters."""
         arguments = super().recorded()
         if not isinstance(self.datamodule, Configurable):
-            arguments["datamodule"] = {"class_path": class_path(type(self.datamodule)), "init_args": self._foreign()}
+            arguments["datamodule"] = foreign_config(self.datamodule)
         return arguments
-
-    def _foreign(self) -> Any:
-        try:
-            return to_plain(dict(self.datamodule.hparams_initial))
-        except ValueError:  # no plain form; the record is for reading then
-            return {}
 
     @property
     def classes(self) -> int | None:

@@ -156,7 +156,7 @@ class DifferentiableSearch(SearchModule):
         self.log("train/loss", loss, prog_bar=True, batch_size=size)
 
     def _loss(self, batch: Any, purpose: str, batch_idx: int) -> Tensor:
-        output = self.supernet(self.task.inputs(batch), self.relax(purpose, batch_idx))
+        output = self.supernet(self.inputs(batch), self.relax(purpose, batch_idx))
         return self.task.loss(output, batch)
 
     def _architecture_step(
@@ -199,7 +199,7 @@ class DifferentiableSearch(SearchModule):
         weights = list(self.supernet.parameters())
         with torch.no_grad():
             architecture = self.relax("weights", batch_idx)
-        loss = self.task.loss(self.supernet(self.task.inputs(batch), architecture), batch)
+        loss = self.task.loss(self.supernet(self.inputs(batch), architecture), batch)
         found = torch.autograd.grad(loss, weights, allow_unused=True)
         took_part = [gradient for gradient in found if gradient is not None]
         averaged = iter(average_tensors(took_part, self.trainer.strategy))
@@ -236,7 +236,7 @@ class DifferentiableSearch(SearchModule):
         The latter normalises with each batch's statistics: the running ones describe the mixture of all candidates.
         """
         self.check_batch(batch, "validation")
-        inputs = self.task.inputs(batch)
+        inputs = self.inputs(batch)
         relaxed = self.supernet(inputs, self.relax("validation", batch_idx))
         self.val_loss.update(self.task.loss(relaxed, batch))
         self.task.update(self.val_metric, relaxed, batch)

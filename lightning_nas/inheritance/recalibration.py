@@ -1,0 +1,58 @@
+"""Running statistics that describe the network that has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def recalibrate(network: nn.Module, batches: Iterable[Any], inputs: Callable[[Any], Tensor]) -> int:
+    """Compute the running statistics of a network's norms anew, as means over batches.
+
+    Source: Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampling", ECCV 2020.
+
+    Norms normalise with each batch's statistics meanwhile, everything else runs in eval mode. Norms that take no part
+    keep what they had. Modes and momenta are restored, and no gradient is computed.
+
+    Args:
+        network: its norms are changed in place.
+        batches: training batches, a few dozen.
+        inputs: what of a batch goes into the network.
+
+    Returns:
+        The number of batches.
+
+    Example:
+        >>> network = nn.Sequential(nn.BatchNorm2d(1))
+        >>> recalibrate(network, [torch.full((2, 1, 3, 3), value) for value in (1.0, 3.0)], lambda batch: batch)
+        2
+        >>> network[0].running_mean, network[0].momentum
+        (tensor([2.]), 0.1)
+    """
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    modes = {module: module.training for module in network.modules()}
+    momenta = [norm.momentum for norm in norms]
+    states = [{name: value.clone() for name, value in norm.named_buffers(recurse=False)} for norm in norms]
+    count = 0
+    try:
+        network.eval()
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a mean over all batches instead of an exponential one
+            norm.training = True
+        with torch.no_grad():
+            for count, batch in enumerate(batches, start=1):  # noqa: B007 - the last one is the number of batches
+                network(inputs(batch))
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        for norm, momentum, state in zip(norms, momenta, states, strict=True):
+            norm.momentum = momentum
+            if norm.num_batches_tracked == 0:
+                for name, value in state.items():
+                    getattr(norm, name).copy_(value)
+    return count
