@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import Self
 
 from lightning_nas.config import Configurable
 
@@ -107,6 +108,30 @@ class Skeleton(Configurable, ABC):
     def minimum_size(self) -> int:
         """Least height and width, in pixels, of the images that the network can take."""
 
+    _cells_field: ClassVar[str | None] = None
+    """Name of the field that says how many cells there are; None: the skeleton has none."""
+
+    def resized(self, channels: int | None = None, cells: int | None = None) -> Self:
+        """The skeleton with other sizes; None leaves a size as it is.
+
+        Args:
+            channels: width of the first cells.
+            cells: cells in all, or of each stage.
+
+        Raises:
+            ValueError: a skeleton without cells.
+
+        Example:
+            >>> CellSkeleton(cells=8, channels=16).resized(channels=8, cells=5).cells
+            5
+        """
+        sizes = {} if channels is None else {"channels": channels}
+        if cells is not None:
+            if self._cells_field is None:
+                raise ValueError(f"cells={cells}: a {type(self).__name__} has no cells to count; leave them out.")
+            sizes[self._cells_field] = cells
+        return replace(self, **sizes)  # type: ignore[arg-type]
+
     def edge_norm(self, supernet: bool) -> Norm:
         """The norm of edges and preprocessing."""
         return self.norm or Norm(affine=not supernet)
@@ -131,6 +156,8 @@ class CellSkeleton(Skeleton):
         >>> CellSkeleton(cells=20, channels=36, auxiliary=True).reductions
         (6, 13)
     """
+
+    _cells_field: ClassVar[str | None] = "cells"
 
     cells: int = 8
     stem: Literal["cifar", "imagenet"] = "cifar"
@@ -172,6 +199,8 @@ class StagedSkeleton(Skeleton):
     Args:
         cells_per_stage: N in the paper, 5 in the benchmark.
     """
+
+    _cells_field: ClassVar[str | None] = "cells_per_stage"
 
     cells_per_stage: int = 5
 

@@ -1,6 +1,18 @@
 """Methods from papers, each a preset of its family."""
 
 from lightning_nas.methods.darts import DartsSearch
+from lightning_nas.methods.evolution import EvolutionSearch
 from lightning_nas.methods.gdas import GdasSearch, GumbelHard
+from lightning_nas.methods.nasnet import NasnetSearch
+from lightning_nas.methods.random_search import RandomSearch
+from lightning_nas.methods.reinforce import ReinforceSearch
 
-__all__ = ["DartsSearch", "GdasSearch", "GumbelHard"]
+__all__ = [
+    "DartsSearch",
+    "EvolutionSearch",
+    "GdasSearch",
+    "GumbelHard",
+    "NasnetSearch",
+    "RandomSearch",
+    "ReinforceSearch",
+]

@@ -2,5 +2,6 @@
 
 from lightning_nas.search.base import SearchModule
 from lightning_nas.search.differentiable import DifferentiableSearch
+from lightning_nas.search.multi_trial import MultiTrialSearch, TooManyFailuresError
 
-__all__ = ["DifferentiableSearch", "SearchModule"]
+__all__ = ["DifferentiableSearch", "MultiTrialSearch", "SearchModule", "TooManyFailuresError"]

@@ -1,4 +1,4 @@
-"""Contracts of spaces, relaxations and searches as test classes to inherit, and a boring space and data to test with.
+"""Contracts of spaces, relaxations, samplers and searches as test classes to inherit, and a boring space and data.
 
 ```python
 from lightning_nas.testing import SupernetSpaceContract
@@ -17,11 +17,12 @@ They need pytest. The law tests run in float64 on the CPU: give small skeletons.
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{part}" for part in ("space", "execution", "supernet", "relaxation", "search"))
+    *(f"{__name__}.{part}" for part in ("space", "execution", "supernet", "relaxation", "sampler", "search"))
 )
 
 from lightning_nas.testing.boring import BoringData, BoringSkeleton, BoringSpace  # noqa: E402 - after the line above
 from lightning_nas.testing.relaxation import RelaxationContract  # noqa: E402
+from lightning_nas.testing.sampler import SamplerContract  # noqa: E402
 from lightning_nas.testing.search import SearchContract  # noqa: E402
 from lightning_nas.testing.space import SpaceContract  # noqa: E402
 from lightning_nas.testing.supernet import SupernetSpaceContract  # noqa: E402
@@ -31,6 +32,7 @@ __all__ = [
     "BoringSkeleton",
     "BoringSpace",
     "RelaxationContract",
+    "SamplerContract",
     "SearchContract",
     "SpaceContract",
     "SupernetSpaceContract",

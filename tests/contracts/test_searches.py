@@ -12,18 +12,35 @@ from lightning_nas import (
     CellSkeleton,
     DartsSearch,
     DifferentiableSearch,
+    EvolutionSearch,
+    Fidelity,
+    FitEvaluator,
     GdasSearch,
     GumbelHard,
+    LogitsController,
+    MultiTrialSearch,
+    NasnetSearch,
+    RandomSearch,
+    ReinforceSearch,
     Relaxation,
     SearchModule,
     Softmax,
     StagedSkeleton,
 )
-from lightning_nas.spaces import DartsSpace, NasBench201Space
+from lightning_nas.data import Digits
+from lightning_nas.spaces import ChainSkeleton, ConvChainSpace, DartsSpace, NasBench201Space, NasnetSpace
 from lightning_nas.testing import BoringSkeleton, BoringSpace, RelaxationContract, SearchContract
 
 DARTS = CellSkeleton(cells=2, channels=4)
 STAGED = StagedSkeleton(channels=4, cells_per_stage=1)
+CELLS = CellSkeleton(cells=2, channels=4, in_channels=1)
+FAST = Fidelity(epochs=1, share=0.1)
+
+
+def children() -> FitEvaluator:
+    return FitEvaluator(Digits(batch_size=64, validation=0.1))
+
+
 # What each search is tested with; a new search takes its place here.
 SEARCHES: dict[str, Callable[[], SearchModule]] = {
     "DifferentiableSearch": lambda: DifferentiableSearch(BoringSpace(), BoringSkeleton(), Softmax()),
@@ -31,6 +48,24 @@ SEARCHES: dict[str, Callable[[], SearchModule]] = {
     "DartsSearch-second": lambda: DartsSearch(DartsSpace(nodes=2), DARTS, order=2),
     "GdasSearch-darts": lambda: GdasSearch(DartsSpace(nodes=2), DARTS),
     "GdasSearch-nasbench201": lambda: GdasSearch(NasBench201Space(), STAGED),
+    "MultiTrialSearch": lambda: MultiTrialSearch(
+        LogitsController(BoringSpace(), fidelity=FAST), children(), BoringSkeleton(in_channels=1), trials=4
+    ),
+    "ReinforceSearch": lambda: ReinforceSearch(
+        ConvChainSpace(depths=(2, 3)),
+        children(),
+        ChainSkeleton(8, in_channels=1),
+        trials=4,
+        round_size=2,
+        fidelity=FAST,
+    ),
+    "NasnetSearch": lambda: NasnetSearch(
+        NasnetSpace(blocks=2), children(), CELLS, trials=4, round_size=4, fidelity=FAST
+    ),
+    "EvolutionSearch": lambda: EvolutionSearch(
+        DartsSpace(nodes=2), children(), CELLS, population=2, sample=1, trials=4, fidelity=FAST
+    ),
+    "RandomSearch": lambda: RandomSearch(BoringSpace(), children(), BoringSkeleton(in_channels=1), FAST, trials=4),
 }
 # A new relaxation takes its place here; True: the seed matters.
 RELAXATIONS: dict[str, tuple[Callable[[], Relaxation], bool]] = {
@@ -46,6 +81,8 @@ def name_of(case: str) -> str:
 
 for _case, _make in SEARCHES.items():
     _members = {"search": lambda self, make=_make: make()}
+    if isinstance(_make(), MultiTrialSearch):  # its batches are its own
+        _members["datamodule"] = lambda self: None
     globals()[name_of(_case)] = type(name_of(_case), (SearchContract,), _members)
 for _case, (_make_one, _stochastic) in RELAXATIONS.items():
     _members = {"relaxation": lambda self, make=_make_one: make(), "stochastic": _stochastic}

@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # What each part of the package may import of the package. A new part takes its place here.
 GROUND = {"functional", "config"}
-CORE = GROUND | {"genotype", "edge", "fan_out"}
+CORE = GROUND | {"genotype", "anchors", "edge", "fan_out"}
 PARTS = CORE | {
     "skeleton",
     "space",
@@ -22,11 +22,12 @@ PARTS = CORE | {
     "parallel",
     "picture",
     "task",
+    "trial",
     "sampler",
     "cost",
     "reward",
 }
-TRAINING = PARTS | {"module", "controller", "training", "data"}
+TRAINING = PARTS | {"module", "controller", "training", "inheritance", "reduced_fidelity", "data"}
 EVALUATION = TRAINING | {"evaluator"}
 SEARCH = EVALUATION | {"search"}
 CALLBACKS = SEARCH | {"callbacks"}
@@ -38,7 +39,7 @@ MAY_IMPORT = (
     | dict.fromkeys(CORE - GROUND, CORE)
     | dict.fromkeys(PARTS - CORE, PARTS)
     | {"spaces": PARTS | {"spaces"}}
-    | dict.fromkeys(("module", "controller", "training"), TRAINING)
+    | dict.fromkeys(("module", "controller", "training", "inheritance", "reduced_fidelity"), TRAINING)
     | {"evaluator": EVALUATION, "search": SEARCH}
     | {"callbacks": CALLBACKS, "methods": METHODS, "testing": ALL - {"methods", "chain", "cli", "__main__"}}
     | dict.fromkeys(("__init__", "chain", "cli", "__main__"), ALL)

@@ -6,15 +6,20 @@ import lightning_nas
 from lightning_nas import callbacks, data, spaces, testing
 
 NAMES = {
-    lightning_nas: """Adam Architecture CellSkeleton Classification Configurable DartsSearch Decision
-        DifferentiableSearch Edge EdgeGroup EdgeWeights EdgewiseSpace GdasSearch Genotype GumbelHard NetworkOutput
-        NetworkTraining NonFiniteLossError Norm Relaxation SearchModule SearchSpace Sgd Skeleton Softmax StagedSkeleton
-        SupernetSpace Task""",
-    spaces: """CANDIDATES DartsSpace NasBench201Space Place published published_names register_candidate""",
-    callbacks: """ArchitectureMonitor DropPathSchedule ExtractGenotype StackCells TemperatureSchedule
-        WritePredictions""",
+    lightning_nas: """Adam Anchors Architecture CellSkeleton Classification Condition Configurable DartsSearch Decision
+        DifferentiableSearch Edge EdgeGroup EdgeWeights EdgewiseSpace Evaluation Evaluator EvolutionSearch
+        Fidelity FidelitySchedule FitEvaluator GdasSearch Genotype GumbelHard Job LogitsController
+        LstmController MetricReward MultiTrialSearch NasnetSearch NetworkOutput NetworkTraining
+        NonFiniteLossError Norm Ppo Proposal RandomSearch RegularizedEvolution Reinforce ReinforceSearch
+        Relaxation Reward Sampler SearchModule SearchSpace Sgd Skeleton Softmax StagedSkeleton
+        SuccessiveHalving SupernetSpace TableEvaluator Task TooManyFailuresError Trial UniformSampler
+        WeightStore best_trial""",
+    spaces: """CANDIDATES ChainSkeleton ConvChainSpace DartsSpace NasBench201Space NasnetSpace Place
+        published published_names register_candidate""",
+    callbacks: """ArchitectureMonitor DropPathSchedule ExtractGenotype ReducedFidelity StackCells
+        TemperatureSchedule WeightInheritance WritePredictions""",
     data: """Augment Bilevel Cifar10 Cifar100 Digits FashionMnist ImageData ImageFolder""",
-    testing: """BoringData BoringSkeleton BoringSpace RelaxationContract SearchContract SpaceContract
+    testing: """BoringData BoringSkeleton BoringSpace RelaxationContract SamplerContract SearchContract SpaceContract
         SupernetSpaceContract""",
 }
 

@@ -1,0 +1,167 @@
+"""The part that all controllers share: walking over the decisions, to draw a genotype or to score some."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_nas.anchors import Anchors
+from lightning_nas.controller.rules import PolicyRule, Reinforce
+from lightning_nas.functional.policy import bernoulli, categorical, draw_bits, draw_option
+from lightning_nas.functional.seeding import current_seed, generator
+from lightning_nas.genotype import Decision, Genotype
+from lightning_nas.optimizer import Adam
+from lightning_nas.sampler import Sampler
+from lightning_nas.space import SearchSpace
+from lightning_nas.trial import Fidelity, Proposal, Trial
+
+
+class Controller(Sampler):
+    """A policy over the decisions of a space, which learns from rewards.
+
+    A subclass is a policy: `start`, `logits` and `feed`. Decisions come in the space's order; one that does not count,
+    or is given, is no choice and teaches nothing. Log-probabilities are computed anew with the present policy.
+
+    Args:
+        space: where to search.
+        rule: how the policy learns.
+        optimizer: Adam of the policy's parameters.
+        fidelity: as in `Sampler`.
+        fixed: as in `Sampler`.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        rule: PolicyRule | None = None,
+        optimizer: Adam | None = None,
+        fidelity: Fidelity | None = None,
+        fixed: Mapping[int, Mapping[str, str]] | None = None,
+    ) -> None:
+        super().__init__(space, fidelity, fixed)
+        self.rule = rule or Reinforce()
+        self.optimizer: Adam = optimizer or Adam(lr=6e-4, betas=(0.9, 0.999), weight_decay=0.0)
+        self.positions = {decision.name: position for position, decision in enumerate(space.decisions)}
+        self._average, self._weight = 0.0, 0.0
+        self._entropy = 0.0
+
+    def initialize(self, bound: float) -> None:
+        """Draw all parameters uniformly from [-bound, bound], a function of the run's seed alone."""
+        source = generator(current_seed(), "controller")
+        for parameter in self.parameters():
+            torch.nn.init.uniform_(parameter, -bound, bound, generator=source)
+
+    @abstractmethod
+    def start(self, batch: int) -> Any:
+        """The policy's state before the first decision, for `batch` genotypes."""
+
+    @abstractmethod
+    def logits(self, position: int, state: Any) -> tuple[Tensor, Any]:
+        """Logits of one decision, (B, options) or for anchors (B, earlier layers), and the state behind them."""
+
+    @abstractmethod
+    def feed(self, position: int, state: Any, chosen: Tensor) -> Any:
+        """The state after a choice: indices (B,), or for anchors bits (B, earlier layers)."""
+
+    def keep(self, active: Tensor, new: Any, old: Any) -> Any:  # noqa: ARG002 - a policy without state has nothing to keep
+        """The new state for those of the batch for which a decision counts (B,) bool, the old one for the others."""
+        return new
+
+    @torch.no_grad()
+    def propose(self, trial: int, generator: torch.Generator) -> Proposal:
+        """A genotype drawn from the policy."""
+        given, choices = self.fixed_choices(trial), dict[str, str]()
+        state = self.start(1)
+        for position, decision in enumerate(self.space.decisions):
+            if not decision.active(choices):
+                continue
+            logits, state = self.logits(position, state)
+            option = given.get(decision.name) or self._draw(decision, logits[0], generator)
+            choices[decision.name] = option
+            state = self.feed(position, state, self._encoded(decision, [option], logits.device))
+        return Proposal(self.space.genotype(choices), self.fidelity, fixed=tuple(given))
+
+    @staticmethod
+    def _draw(decision: Decision, logits: Tensor, generator: torch.Generator) -> str:
+        if isinstance(decision, Anchors):
+            return "".join("1" if bit else "0" for bit in draw_bits(logits, generator))
+        return decision.options[draw_option(logits, generator)]
+
+    @staticmethod
+    def _encoded(decision: Decision, options: Sequence[str | None], device: torch.device) -> Tensor:
+        """Indices (B,) int64, or for anchors bits (B, L) bool; None, where the decision does not count, is first."""
+        known = [decision.options[0] if option is None else option for option in options]
+        if isinstance(decision, Anchors):
+            return torch.tensor([[bit == "1" for bit in option] for option in known], device=device)
+        return torch.tensor([decision.options.index(option) for option in known], device=device)
+
+    def score(self, genotypes: Sequence[Genotype], fixed: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
+        """Log-probability and entropy (B,) of genotypes under the present policy, in nats, with gradient.
+
+        Args:
+            genotypes: of the space.
+            fixed: for each, the decisions that were given and do not count.
+        """
+        choices = [genotype.as_mapping() for genotype in genotypes]
+        device = next(self.parameters()).device
+        log_prob = entropy = torch.zeros(len(genotypes), device=device)
+        state = self.start(len(genotypes))
+        for position, decision in enumerate(self.space.decisions):
+            options = [chosen.get(decision.name) for chosen in choices]
+            if not any(options):
+                continue
+            logits, behind = self.logits(position, state)
+            chosen = self._encoded(decision, options, logits.device)
+            one, two = (bernoulli if isinstance(decision, Anchors) else categorical)(logits, chosen)
+            active = torch.tensor([option is not None for option in options], device=device)
+            free = torch.tensor([decision.name not in given for given in fixed], device=device)
+            counts = (active & free).to(one.dtype)
+            log_prob, entropy = log_prob + counts * one, entropy + counts * two
+            state = self.keep(active, self.feed(position, behind, chosen), state)
+        return log_prob, entropy
+
+    @property
+    def baseline(self) -> float | None:
+        """Moving average of the rewards so far, each new one with 1 - decay, without bias; None before the first."""
+        return self._average / self._weight if self._weight else None
+
+    def losses(self, trials: Sequence[Trial]) -> Iterator[Tensor]:
+        """Those of the rule on the trials that did not fail."""
+        complete = [trial for trial in trials if trial.reward is not None]
+        if not complete:
+            return
+        rewards = torch.tensor([float(trial.reward or 0.0) for trial in complete])
+        baseline = float(rewards.mean()) if self.baseline is None else self.baseline
+        advantage = (rewards - baseline).to(next(self.parameters()).device)
+
+        def score() -> tuple[Tensor, Tensor]:
+            log_prob, entropy = self.score([t.genotype for t in complete], [t.proposal.fixed for t in complete])
+            self._entropy = float(entropy.detach().mean())
+            return log_prob, entropy
+
+        yield from self.rule.losses(score, advantage)
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """The baseline moves to the rewards, one after the other."""
+        super().tell(trials)
+        decay = self.rule.baseline_decay
+        for reward in (trial.reward for trial in trials if trial.reward is not None):
+            self._average = decay * self._average + (1.0 - decay) * reward
+            self._weight = decay * self._weight + (1.0 - decay)
+
+    def figures(self) -> dict[str, float]:
+        """Baseline, and the entropy of the round's genotypes in nats."""
+        return {"baseline": self.baseline or 0.0, "entropy": self._entropy}
+
+    def memory(self) -> dict[str, Any]:
+        """The baseline besides."""
+        return {**super().memory(), "average": self._average, "weight": self._weight, "entropy": self._entropy}
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Take back what `memory` gave."""
+        super().remember(memory)
+        self._average, self._weight, self._entropy = memory["average"], memory["weight"], memory["entropy"]

@@ -1,0 +1,140 @@
+"""The recurrent controller of Zoph & Le.
+
+Source: Zoph & Le, "Neural Architecture Search with Reinforcement Learning", ICLR 2017.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lightning_nas.anchors import Anchors
+from lightning_nas.controller.base import Controller
+from lightning_nas.controller.rules import PolicyRule
+from lightning_nas.genotype import Decision
+from lightning_nas.optimizer import Adam
+from lightning_nas.space import SearchSpace
+from lightning_nas.trial import Fidelity
+
+
+class LstmState(NamedTuple):
+    """Input of the next step (B, hidden), hidden states and cells of the layers, the last hidden state by decision."""
+
+    input: Tensor
+    hidden: tuple[Tensor, ...]
+    cells: tuple[Tensor, ...]
+    seen: dict[str, Tensor]
+
+
+class LstmController(Controller):
+    """An LSTM decides one decision after the other, each knowing those before; anchors attend to earlier layers.
+
+    Decisions of the same kind share embedding and softmax: those whose names differ in a layer's number only, with the
+    same options. For anchors, the probability of an earlier layer j is sigmoid(v . tanh(W_prev h_j + W_curr h)), with
+    h_j the hidden state at the decision that stands for the layer.
+
+    Args:
+        space: where to search.
+        hidden: units of each layer; 35 in the paper, 100 in NASNet's.
+        layers: 2 in the paper, 1 in NASNet's.
+        init_range: parameters are drawn uniformly from [-init_range, init_range]; 0.08 in the paper, 0.1 in NASNet's.
+        rule: how the policy learns.
+        optimizer: Adam of the parameters; None is the paper's, with a rate of 6e-4.
+        fidelity: as in `Sampler`.
+        fixed: as in `Sampler`.
+
+    Raises:
+        ValueError: a number that is not positive.
+
+    Example:
+        >>> from lightning_nas.spaces import NasBench201Space
+        >>> controller = LstmController(NasBench201Space())
+        >>> (proposal,) = controller.ask(1, generator=torch.Generator().manual_seed(0))
+        >>> log_prob, entropy = controller.score([proposal.genotype], [()])
+        >>> bool(log_prob < 0), round(entropy.item() / (6 * torch.log(torch.tensor(5.0)).item()), 2)
+        (True, 1.0)
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        hidden: int = 35,
+        layers: int = 2,
+        init_range: float = 0.08,
+        rule: PolicyRule | None = None,
+        optimizer: Adam | None = None,
+        fidelity: Fidelity | None = None,
+        fixed: Mapping[int, Mapping[str, str]] | None = None,
+    ) -> None:
+        super().__init__(space, rule, optimizer, fidelity, fixed)
+        for name, value in (("hidden", hidden), ("layers", layers), ("init_range", init_range)):
+            if value <= 0:
+                raise ValueError(f"LstmController({name}={value}): give a positive number.")
+        self.cells = nn.ModuleList(nn.LSTMCell(hidden, hidden) for _ in range(layers))
+        self.first = nn.Parameter(torch.empty(hidden))
+        self.kinds = [kind_of(decision) for decision in space.decisions]
+        choices = {
+            kind: len(d.options) for kind, d in zip(self.kinds, space.decisions, strict=True) if kind != "anchors"
+        }
+        self.embeddings = nn.ModuleDict({kind: nn.Embedding(size, hidden) for kind, size in choices.items()})
+        self.heads = nn.ModuleDict({kind: nn.Linear(hidden, size) for kind, size in choices.items()})
+        if "anchors" in self.kinds:
+            self.previous = nn.Linear(hidden, hidden, bias=False)
+            self.current = nn.Linear(hidden, hidden, bias=False)
+            self.strength = nn.Linear(hidden, 1, bias=False)
+        self.referred = {name for d in space.decisions if isinstance(d, Anchors) for name in d.earlier}
+        self.initialize(init_range)
+
+    def start(self, batch: int) -> LstmState:
+        zeros = self.first.new_zeros(batch, len(self.first))
+        return LstmState(self.first.expand(batch, -1), (zeros,) * len(self.cells), (zeros,) * len(self.cells), {})
+
+    def logits(self, position: int, state: LstmState) -> tuple[Tensor, LstmState]:
+        x, hidden, memory = state.input, [], []
+        for layer, (h, c) in zip(self.cells, zip(state.hidden, state.cells, strict=True), strict=True):
+            x, cell = layer(x, (h, c))
+            hidden.append(x)
+            memory.append(cell)
+        behind = LstmState(state.input, tuple(hidden), tuple(memory), state.seen)
+        decision = self.space.decisions[position]
+        if isinstance(decision, Anchors):
+            earlier_BLH = torch.stack([state.seen[name] for name in decision.earlier], 1)
+            energy_BLH = torch.tanh(self.previous(earlier_BLH) + self.current(x)[:, None])
+            return self.strength(energy_BLH)[..., 0], behind
+        return self.heads[self.kinds[position]](x), behind
+
+    def feed(self, position: int, state: LstmState, chosen: Tensor) -> LstmState:
+        decision = self.space.decisions[position]
+        if isinstance(decision, Anchors):
+            earlier_BLH = torch.stack([state.seen[name] for name in decision.earlier], 1)
+            weights_BL1 = chosen.to(earlier_BLH.dtype)[..., None]
+            following = (earlier_BLH * weights_BL1).sum(1) / (1.0 + weights_BL1.sum(1))
+        else:
+            following = self.embeddings[self.kinds[position]](chosen)
+        seen = {**state.seen, decision.name: state.hidden[-1]} if decision.name in self.referred else state.seen
+        return LstmState(following, state.hidden, state.cells, seen)
+
+    def keep(self, active: Tensor, new: LstmState, old: LstmState) -> LstmState:
+        if bool(active.all()):
+            return new
+        rows = active[:, None]
+        hidden = tuple(torch.where(rows, n, o) for n, o in zip(new.hidden, old.hidden, strict=True))
+        cells = tuple(torch.where(rows, n, o) for n, o in zip(new.cells, old.cells, strict=True))
+        return LstmState(torch.where(rows, new.input, old.input), hidden, cells, new.seen)
+
+
+def kind_of(decision: Decision) -> str:
+    """What decisions that share their softmax have in common; a key that a ModuleDict can hold.
+
+    Example:
+        >>> kind_of(Decision("layer.3.filters", ("24", "36"))), kind_of(Anchors.over("layer.3.anchors", ("a",)))
+        ('layer_n_filters_2', 'anchors')
+    """
+    if isinstance(decision, Anchors):
+        return "anchors"
+    pattern = re.sub(r"\.\d+(?=\.)", ".n", decision.name)
+    return re.sub(r"\W", "_", f"{pattern}.{len(decision.options)}")

@@ -1,0 +1,72 @@
+"""The search for a cell on a small network, to be stacked into a large one.
+
+Source: Zoph, Vasudevan, Shlens & Le, "Learning Transferable Architectures for Scalable Image Recognition", CVPR 2018.
+"""
+
+from __future__ import annotations
+
+from lightning_nas.controller import LstmController, PolicyRule, Ppo
+from lightning_nas.evaluator import Evaluator
+from lightning_nas.optimizer import Adam
+from lightning_nas.reward import Reward
+from lightning_nas.search.multi_trial import MultiTrialSearch
+from lightning_nas.skeleton import Skeleton
+from lightning_nas.space import SearchSpace
+from lightning_nas.task import Task
+from lightning_nas.trial import Fidelity
+
+
+class NasnetSearch(MultiTrialSearch):
+    """The NASNet search with its settings as defaults: an LSTM of one layer, PPO, rounds of twenty children.
+
+    The best cells are stacked larger by the `StackCells` callback.
+
+    Args:
+        space: where to search; `NasnetSpace` in the paper.
+        evaluator: says what a child is worth.
+        skeleton: as in `MultiTrialSearch`.
+        hidden: units of the controller.
+        layers: of the controller.
+        init_range: of the controller's parameters.
+        rule: how the controller learns.
+        optimizer: Adam of the controller.
+        fidelity: what children are trained at; None is 20 epochs at full size.
+        reward: None is the validation accuracy after the last epoch.
+        task: as in `MultiTrialSearch`.
+        trials: as in `MultiTrialSearch`.
+        round_size: as in `MultiTrialSearch`.
+        max_seconds: as in `MultiTrialSearch`.
+        max_failures: as in `MultiTrialSearch`.
+        filename: as in `MultiTrialSearch`.
+
+    Example:
+        >>> from lightning_nas import FitEvaluator
+        >>> from lightning_nas.data import Digits
+        >>> from lightning_nas.spaces import DartsSpace
+        >>> NasnetSearch(DartsSpace(), FitEvaluator(Digits(validation=0.2))).sampler.rule.clip
+        0.2
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        evaluator: Evaluator,
+        skeleton: Skeleton | None = None,
+        hidden: int = 100,
+        layers: int = 1,
+        init_range: float = 0.1,
+        rule: PolicyRule = Ppo(),
+        optimizer: Adam = Adam(lr=3.5e-4, betas=(0.9, 0.999), weight_decay=0.0),
+        fidelity: Fidelity | None = None,
+        reward: Reward | None = None,
+        task: Task | None = None,
+        trials: int = 20000,
+        round_size: int = 20,
+        max_seconds: float | None = None,
+        max_failures: int = 5,
+        filename: str = "trials.jsonl",
+    ) -> None:
+        controller = LstmController(space, hidden, layers, init_range, rule, optimizer, fidelity or Fidelity(epochs=20))
+        super().__init__(
+            controller, evaluator, skeleton, reward, task, trials, round_size, max_seconds, max_failures, filename
+        )

@@ -1,0 +1,301 @@
+"""Children trained one by one: the family of all methods that evaluate whole networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from typing_extensions import override
+
+from lightning_nas.evaluator import Evaluator
+from lightning_nas.functional.gradients import gradients
+from lightning_nas.functional.seeding import generator
+from lightning_nas.genotype import Genotype
+from lightning_nas.parallel import Exchange, average_tensors
+from lightning_nas.reward import MetricReward, Reward
+from lightning_nas.sampler import Sampler
+from lightning_nas.search.base import SearchModule
+from lightning_nas.search.ticks import Ticks
+from lightning_nas.search.trial_runner import TrialRunner
+from lightning_nas.search.undisturbed import undisturbed
+from lightning_nas.skeleton import Skeleton
+from lightning_nas.task import Classification, Task
+from lightning_nas.trial import Proposal, Trial, best_trial
+
+_STATE = "multi_trial"
+
+
+class TooManyFailuresError(RuntimeError):
+    """Children failed one after the other; the message says why."""
+
+
+class MultiTrialSearch(SearchModule):
+    """Samples children, evaluates each, and lets the sampler learn from their rewards.
+
+    A batch of the fit is a trial on each rank. A round is asked for at once, evaluated side by side, and told at once,
+    so the result does not depend on the number of ranks. Every finished trial is appended to a file; trials that stand
+    there are not evaluated again, so a search that was killed goes on when it is started again, with or without a
+    checkpoint, and ends as the unbroken one.
+
+    Args:
+        sampler: proposes children and learns.
+        evaluator: says what a child is worth.
+        skeleton: sizes of the children at full fidelity; None takes the space's own.
+        reward: from what the evaluator says to what the sampler learns from; None is the validation accuracy.
+        task: loss and metric of the children.
+        trials: children in an epoch of the fit; one epoch is usual.
+        round_size: children that are proposed at once, at least as many as there are ranks.
+        max_seconds: stop after the round in which the children's cost reaches it.
+        max_failures: stop when so many children in a row have failed.
+        filename: of the trials; a relative path lies in the trainer's log folder.
+
+    Raises:
+        ValueError: a number out of range, or trials that are not whole rounds.
+
+    Example:
+        >>> from lightning_nas import FitEvaluator, UniformSampler
+        >>> from lightning_nas.data import Digits
+        >>> from lightning_nas.spaces import NasBench201Space
+        >>> search = MultiTrialSearch(UniformSampler(NasBench201Space()), FitEvaluator(Digits(validation=0.2)))
+        >>> search.derive() in search.space
+        True
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        evaluator: Evaluator,
+        skeleton: Skeleton | None = None,
+        reward: Reward | None = None,
+        task: Task | None = None,
+        trials: int = 100,
+        round_size: int = 1,
+        max_seconds: float | None = None,
+        max_failures: int = 5,
+        filename: str = "trials.jsonl",
+    ) -> None:
+        super().__init__(sampler.space, skeleton or sampler.space.skeleton(), task or Classification())
+        for name, value in (("trials", trials), ("round_size", round_size), ("max_failures", max_failures)):
+            if value < 1:
+                raise ValueError(f"{type(self).__name__}({name}={value}): give an integer of at least 1.")
+        if trials % round_size:
+            whole = trials // round_size * round_size
+            raise ValueError(
+                f"{type(self).__name__}(trials={trials}, round_size={round_size}): trials must be whole rounds: give "
+                f"{whole + round_size}{f' or {whole}' if whole else ''}."
+            )
+        if max_seconds is not None and max_seconds <= 0:
+            raise ValueError(f"{type(self).__name__}(max_seconds={max_seconds}): give a positive number, or None.")
+        self.sampler, self.evaluator, self.reward = sampler, evaluator, reward or MetricReward()
+        self.trials, self.round_size = trials, round_size
+        self.max_seconds, self.max_failures, self.filename = max_seconds, max_failures, filename
+        # Lightning counts steps by optimizers, and DDP refuses a module without parameters: one step of this a trial.
+        self.counter = nn.Parameter(torch.zeros(()))
+        self.best: Trial | None = None
+        """The best trial so far; None before the first that did not fail."""
+        self.spent = 0.0
+        """Seconds that all children have cost."""
+        self._failures: list[str] = []
+        self._tick, self._proposals = 0, list[Proposal]()
+        self._earlier_file = ""
+        self._runner: TrialRunner | None = None
+        self._exchange: Exchange | None = None
+
+    # --- what was found ---------------------------------------------------------------------------------------------
+
+    def derive(self) -> Genotype:
+        """The genotype of the best trial, or a random one before the first."""
+        if self.best is not None:
+            return self.best.genotype
+        return self.space.sample(generator(self.seed, "derive"))
+
+    # --- before the search ------------------------------------------------------------------------------------------
+
+    def configure_callbacks(self) -> Sequence[Callback] | Callback:
+        """No callbacks; refuses a trainer's settings that would not reach the children.
+
+        Raises:
+            MisconfigurationException: names the trainer's argument, its value and the remedy.
+        """
+        trainer = self.trainer
+        for name, usual in (("gradient_clip_val", None), ("accumulate_grad_batches", 1)):
+            if (value := getattr(trainer, name)) not in (usual, 0):
+                raise MisconfigurationException(
+                    f"Trainer({name}={value}) does not reach the children, which have trainers of their own: give it "
+                    f"to the evaluator, as in FitEvaluator(trainer={{{name!r}: {value}}})."
+                )
+        if trainer.world_size > self.round_size:
+            raise MisconfigurationException(
+                f"Trainer with {trainer.world_size} ranks and {type(self).__name__}(round_size={self.round_size}): "
+                f"some would never have a child to train. Set round_size={trainer.world_size} or more."
+            )
+        return super().configure_callbacks()
+
+    def setup(self, stage: str) -> None:
+        """Refuse data given to the outer fit, and a space that the evaluator cannot evaluate.
+
+        Raises:
+            MisconfigurationException: the data would replace the trials.
+        """
+        if self.trainer.datamodule is not None:  # type: ignore[attr-defined]
+            raise MisconfigurationException(
+                f"{type(self).__name__} makes its own batches, one for each trial: call fit without a datamodule, and "
+                "give the data to the evaluator, as in FitEvaluator(datamodule)."
+            )
+        self.evaluator.check(self.space, self.skeleton)
+
+    def train_dataloader(self) -> Ticks:
+        """One batch for each trial that a rank evaluates."""
+        return Ticks(self.trials // self.round_size * self._ticks_per_round)
+
+    @property
+    def _ticks_per_round(self) -> int:
+        return math.ceil(self.round_size / self.trainer.world_size)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizers: list[torch.optim.Optimizer] = [torch.optim.SGD([self.counter], lr=0.0)]
+        parameters = [p for p in self.sampler.parameters() if p.requires_grad]
+        if parameters and self.sampler.optimizer is not None:
+            optimizers.append(self.sampler.optimizer.build(parameters))
+        return optimizers
+
+    def on_fit_start(self) -> None:
+        """Read the trials that an interrupted run has left."""
+        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
+        exchange = Exchange(self.trainer.strategy)
+        runner = TrialRunner(self, folder / Path(self.filename).expanduser())
+        if self.global_rank == 0:
+            runner.read(self._earlier_file)
+        runner.known = exchange.gather(runner.known)[0]
+        self._runner, self._exchange = runner, exchange
+        if len(runner.known) > self.sampler.told:
+            rank_zero_info(f"{runner.file.path} holds {len(runner.known)} trials: they are not evaluated again.")
+
+    @property
+    def runner(self) -> TrialRunner:
+        """What evaluates trials and knows those that are finished; there from the start of a fit on."""
+        if self._runner is None:
+            raise RuntimeError(f"{type(self).__name__} has no trials before Trainer.fit.")
+        return self._runner
+
+    @override
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        if not isinstance(batch, int):
+            raise MisconfigurationException(
+                f"{type(self).__name__} makes its own batches, one for each trial: call fit without dataloaders, and "
+                "give the data to the evaluator, as in FitEvaluator(datamodule)."
+            )
+        super().on_train_batch_start(batch, batch_idx)
+
+    # --- the search -------------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: int, batch_idx: int) -> None:  # noqa: ARG002 - a batch is only a tick
+        """One trial on each rank; after the last of a round the sampler learns."""
+        first = self.sampler.told
+        with undisturbed():
+            if not self._proposals:
+                self._begin_round(first)
+            index = self._tick * self.trainer.world_size + self.global_rank
+            if index < self.round_size:
+                trial = self.runner.trial(first + index, self._proposals[index], first)
+                if trial.reward is not None:
+                    self.log("search/reward", trial.reward, prog_bar=True, logger=False, batch_size=1)
+            self._tick += 1
+            if self._tick == self._ticks_per_round:
+                self._finish_round(first)
+        self._optimizers[0].step()
+
+    @property
+    def _optimizers(self) -> list[LightningOptimizer]:
+        found = self.optimizers()
+        return cast("list[LightningOptimizer]", found if isinstance(found, list) else [found])
+
+    def _begin_round(self, first: int) -> None:
+        self._proposals = self.sampler.ask(self.round_size, generator=generator(self.seed, "ask", first))
+        if self.global_rank == 0:
+            self.evaluator.start_round(first, self.round_size, self.runner.file.path.parent)
+        cast(Exchange, self._exchange).gather(None)  # nobody begins before it is ready
+
+    def _finish_round(self, first: int) -> None:
+        """Every rank learns the same from all trials of the round."""
+        own = range(self.global_rank, self.round_size, self.trainer.world_size)
+        mine = [self.runner.trial(first + index, self._proposals[index], first) for index in own]
+        gathered = cast(Exchange, self._exchange).gather(mine)
+        trials = sorted((trial for some in gathered for trial in some), key=lambda trial: trial.id)
+        self.runner.keep(trials, write=self.global_rank == 0)
+        for loss in self.sampler.losses(trials):
+            self._step(loss)
+        self.sampler.tell(trials)
+        self._tick, self._proposals = 0, []
+        self._note(trials)
+
+    def _step(self, loss: Tensor) -> None:
+        parameters = [p for p in self.sampler.parameters() if p.requires_grad]
+        found = average_tensors(gradients(loss, parameters), self.trainer.strategy)
+        for parameter, gradient in zip(parameters, found, strict=True):
+            parameter.grad = gradient
+        self._optimizers[1].optimizer.step()
+
+    def _note(self, trials: Sequence[Trial]) -> None:
+        """Keep the best, log the round, and stop if there is a reason to.
+
+        Raises:
+            TooManyFailuresError: `max_failures` children in a row have failed.
+        """
+        for trial in trials:
+            self.best = best_trial([trial] if self.best is None else [self.best, trial])
+            self.spent += trial.seconds
+            self._failures = [*self._failures, trial.reason] if trial.status == "failed" else []
+            self._log_trial(trial)
+            if len(self._failures) >= self.max_failures:
+                reasons = "; ".join(dict.fromkeys(self._failures))
+                raise TooManyFailuresError(
+                    f"The last {len(self._failures)} children have failed: {reasons}. {self.runner.file.path} has them "
+                    "all. Remove the cause, or set max_failures higher, and start the search again: it goes on."
+                )
+        if self.max_seconds is not None and self.spent >= self.max_seconds:
+            self.trainer.should_stop = True
+
+    def _log_trial(self, trial: Trial) -> None:
+        figures = {"seconds": trial.seconds, "failed": float(trial.status == "failed"), **self.sampler.figures()}
+        if trial.reward is not None:
+            figures["reward"] = trial.reward
+        if self.best is not None and self.best.reward is not None:
+            figures["best"] = self.best.reward
+            self.log("search/best", self.best.reward, prog_bar=True, logger=False, batch_size=1)
+        for logger in self.trainer.loggers:
+            logger.log_metrics({f"search/{name}": value for name, value in figures.items()}, step=trial.id)
+
+    def on_train_end(self) -> None:
+        """Say how long ranks have waited for each other."""
+        if self._exchange is not None and self._exchange.ranks > 1:
+            shares = self._exchange.waiting()
+            each = ", ".join(f"rank {rank}: {share:.0%}" for rank, share in enumerate(shares))
+            mean = sum(shares) / len(shares)
+            rank_zero_info(f"Ranks waited {mean:.0%} of the time for the slowest child of a round ({each}).")
+
+    # --- checkpoints ------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[_STATE] = {
+            "best": None if self.best is None else self.best.to_dict(),
+            "spent": self.spent,
+            "failures": self._failures,
+            "tick": self._tick,
+            "file": "" if self._runner is None else str(self._runner.file.path.absolute()),
+        }
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        state = checkpoint[_STATE]
+        self.best = None if state["best"] is None else Trial.from_dict(state["best"])
+        self.spent, self._failures, self._tick = state["spent"], list(state["failures"]), state["tick"]
+        self._earlier_file = state["file"]
