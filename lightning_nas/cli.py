@@ -7,9 +7,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningDataModule, LightningModule
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI, _InstantiatorFn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from typing_extensions import override
 
 import lightning_nas.data
@@ -42,9 +43,7 @@ class NasCLI(LightningCLI):
     def __init__(self, args: ArgsType = None, run: bool = True, **kwargs: Any) -> None:
         super().__init__(
             LightningModule,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
+            subclass_mode_model=True,  # data may be any class as well, and is not required: see below
             save_config_kwargs={"overwrite": True},  # a resumed run meets the config it wrote itself
             auto_configure_optimizers=False,  # an --optimizer that no search reads would be ignored silently
             args=args,
@@ -64,11 +63,19 @@ class NasCLI(LightningCLI):
             super().parse_arguments(parser, args)
 
     @override
+    def _add_instantiators(self) -> None:
+        """Record the config of the model alone: a data module inside the model would be given that of `data`."""
+        # Lightning adds one for data too, which also fails where there is no `data`. (parser.add_instantiator has no
+        # counterpart that removes one.)
+        self.parser.add_instantiator(_InstantiatorFn(cli=self, key="model"), LightningModule, subclasses=True)
+
+    @override
     def instantiate_classes(self) -> None:
         """Construct everything; what a constructor of this package refuses is said in its own words alone.
 
         Raises:
-            MisconfigurationException: a constructor has refused its arguments.
+            MisconfigurationException: a constructor has refused its arguments, or a model without data of its own gets
+                none. (A search that trains children has them.)
         """
         try:
             super().instantiate_classes()
@@ -77,6 +84,11 @@ class NasCLI(LightningCLI):
             if refusal is None:
                 raise
             raise MisconfigurationException(str(refusal)) from error
+        if self.datamodule is None and not is_overridden("train_dataloader", self.model):
+            raise MisconfigurationException(
+                f"data is missing: {type(self.model).__name__} needs a data module. Add `data` with its class_path to "
+                "the config, or --data CLASS to the command."
+            )
 
     @override
     def _parse_ckpt_path(self) -> None:

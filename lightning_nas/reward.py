@@ -48,5 +48,10 @@ class MetricReward(Reward):
                 f"MetricReward(metric={self.metric!r}): children have {', '.join(evaluation.metrics) or 'no metrics'}. "
                 "Name one of these, and give the data module a validation part, such as validation=0.1."
             )
-        best = max(evaluation.curve(self.metric)[-self.last :])
-        return float(best) ** self.power
+        best = float(max(evaluation.curve(self.metric)[-self.last :]))
+        if best < 0 and not float(self.power).is_integer():
+            raise ValueError(
+                f"MetricReward(power={self.power}): {self.metric} is {best}, and a negative number has no such power: "
+                "give a whole power."
+            )
+        return best**self.power

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 
 import torch
@@ -70,16 +70,22 @@ class SearchSpace(Configurable, ABC):
                 choices[decision.name] = decision.sample(generator)
         return self.genotype(choices)
 
-    def mutate(self, genotype: Genotype, generator: torch.Generator) -> Genotype:
+    def mutate(self, genotype: Genotype, generator: torch.Generator, fixed: Collection[str] = ()) -> Genotype:
         """A neighbour: one active decision takes another option; decisions that become active are drawn.
+
+        Args:
+            genotype: of this space.
+            generator: all random numbers come from it.
+            fixed: decisions that stay as they are.
 
         Raises:
             ValueError: the space has no second architecture.
         """
         old = genotype.as_mapping()
-        changeable = [d for d in self.decisions if d.name in old and len(d.options) > 1]
+        changeable = [d for d in self.decisions if d.name in old and len(d.options) > 1 and d.name not in fixed]
         if not changeable:
-            raise ValueError(f"{type(self).__name__} holds one architecture only: there is nothing to mutate.")
+            besides = f" with {', '.join(fixed)} fixed" if fixed else ""
+            raise ValueError(f"{type(self).__name__} holds one architecture only{besides}: there is nothing to mutate.")
         chosen = changeable[int(torch.randint(len(changeable), (), generator=generator))]
         old[chosen.name] = chosen.another(old[chosen.name], generator)
         choices: dict[str, str] = {}

@@ -5,6 +5,7 @@ from lightning_nas.callbacks.monitor import ArchitectureMonitor
 from lightning_nas.callbacks.predictions import WritePredictions
 from lightning_nas.callbacks.schedules import DropPathSchedule, TemperatureSchedule
 from lightning_nas.callbacks.stacking import StackCells
+from lightning_nas.callbacks.trials import TrialMonitor
 from lightning_nas.inheritance import WeightInheritance
 from lightning_nas.reduced_fidelity import ReducedFidelity
 
@@ -15,6 +16,7 @@ __all__ = [
     "ReducedFidelity",
     "StackCells",
     "TemperatureSchedule",
+    "TrialMonitor",
     "WeightInheritance",
     "WritePredictions",
 ]

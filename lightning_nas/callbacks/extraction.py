@@ -8,13 +8,15 @@ from typing import Any
 
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
+from typing_extensions import override
 
 from lightning_nas.callbacks.files import RunFile
-from lightning_nas.callbacks.searches import as_search, sound_genotype
+from lightning_nas.callbacks.searches import as_search, genotype_text, sound_genotype
 from lightning_nas.callbacks.tensorboard import figure_writers
 from lightning_nas.genotype import Genotype
 from lightning_nas.picture import draw_genotype, picture_bytes
-from lightning_nas.space import SearchSpace, SupernetSpace
+from lightning_nas.search import MultiTrialSearch
+from lightning_nas.space import SupernetSpace
 
 
 class ExtractGenotype(Callback):
@@ -22,9 +24,11 @@ class ExtractGenotype(Callback):
 
     The end may be early: a limit of time or steps, early stopping, an error, or Ctrl-C. A genotype from architecture
     parameters that are not finite is not written: the last good one stays. Checkpoints hold the genotype as plain data
-    under `checkpoint["callbacks"][callback.state_key]["genotype"]`.
+    under `checkpoint["callbacks"][callback.state_key]["genotype"]`. Where children are trained one by one, an epoch may
+    be the whole search: there it is written after each round that brings a better child, and not before the first.
 
-    A file that was there before the run, or was edited since, is kept as `genotype.yaml.1` (the next free number).
+    A file that was there before the run, or was edited since, is kept as `genotype.yaml.1` (the next free number). One
+    that a `MultiTrialSearch` wrote before it was started again is its own.
 
     Args:
         filename: `.json` is written as JSON, `.yaml` and `.yml` as YAML. A relative path lies in the trainer's log
@@ -74,6 +78,28 @@ class ExtractGenotype(Callback):
         self._training, self._genotype = True, None
         self._genotype_file.begin(trainer)
         self._picture_file.begin(trainer)
+        if isinstance(pl_module, MultiTrialSearch) and trainer.is_global_zero:
+            self._adopt(pl_module)
+
+    def _adopt(self, search: MultiTrialSearch) -> None:
+        """A search that is started again finds its trials, and the files of one of them."""
+        written = self.path.read_text(errors="replace") if self.path.is_file() else ""
+        genotypes = dict.fromkeys(trial.genotype for trial in search.runner.known.values() if written)
+        found = next((genotype for genotype in genotypes if _serialized(genotype, self.path) == written), None)
+        if found is not None:
+            self._genotype_file.adopt(written)
+            if self.picture and isinstance(search.space, SupernetSpace):
+                self._picture_file.adopt(picture_bytes(draw_genotype(search.space, found)))
+
+    @override
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """After a round of children, whose best may be a new one; not while earlier ones are told once more."""
+        if not isinstance(pl_module, MultiTrialSearch) or pl_module.best is None:
+            return
+        if pl_module.best.genotype != self._genotype and pl_module.sampler.told >= len(pl_module.runner.known):
+            self._extract(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._extract(trainer, pl_module)
@@ -99,7 +125,7 @@ class ExtractGenotype(Callback):
         self._genotype = genotype
         self._genotype_file.write(_serialized(genotype, self.path))
         for writer in figure_writers(trainer):
-            writer.add_text("genotype", _as_text(search.space, genotype), trainer.global_step)
+            writer.add_text("genotype", f"```\n{genotype_text(search.space, genotype)}\n```", trainer.global_step)
         if self.picture and isinstance(search.space, SupernetSpace):
             figure = draw_genotype(search.space, genotype)
             self._picture_file.write(picture_bytes(figure))
@@ -121,12 +147,3 @@ class ExtractGenotype(Callback):
 def _serialized(genotype: Genotype, path: Path) -> str:
     data = genotype.to_dict()
     return json.dumps(data, indent=2) if path.suffix == ".json" else yaml.safe_dump(data, sort_keys=False)
-
-
-def _as_text(space: SearchSpace, genotype: Genotype) -> str:
-    """The published text format, or YAML where the space has none; as a block of code in Markdown."""
-    try:
-        text = space.format(genotype)
-    except NotImplementedError:
-        text = yaml.safe_dump(genotype.to_dict(), sort_keys=False)
-    return f"```\n{text}\n```"

@@ -52,6 +52,12 @@ class RunFile:
         if trainer.global_step == 0 and trainer.current_epoch == 0:
             self.digest = ""
 
+    def adopt(self, content: str | bytes) -> None:
+        """Take the file for this run's own, if it holds this."""
+        data = content.encode() if isinstance(content, str) else content
+        if self.path.is_file() and self.path.read_bytes() == data:
+            self.digest = _digest(data)
+
     def write(self, content: str | bytes) -> None:
         """Write atomically, unless the file is as it should be; only on rank zero."""
         data = content.encode() if isinstance(content, str) else content

@@ -7,10 +7,11 @@ from abc import ABC, abstractmethod
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from lightning_nas.config import Configurable
 from lightning_nas.edge import DropPath
 
 
-class EpochSchedule(Callback, ABC):
+class EpochSchedule(Callback, Configurable, ABC):
     """Sets a value at the start of each epoch, from the epoch alone: a resumed run needs no state to go on exactly.
 
     Args:

@@ -18,7 +18,7 @@ from lightning_nas.callbacks.retrain import (
     retrain_config,
     template_skeleton,
 )
-from lightning_nas.callbacks.searches import as_search, sound_genotype
+from lightning_nas.callbacks.searches import as_search, data_of, sound_genotype
 from lightning_nas.edge import DropPath
 from lightning_nas.functional.seeding import generator
 from lightning_nas.search import SearchModule
@@ -30,9 +30,9 @@ class StackCells(Callback):
     """Writes, when the search ends, a ready config for `lightning-nas fit --config retrain.yaml`.
 
     The end may be early, as for `ExtractGenotype`. The config trains the genotype found, in a network of other sizes,
-    with the task, the seed and the data of the search (the inner module's where a `Bilevel` splits it). A file that was
-    there before the run, or was edited since, is kept as `retrain.yaml.1` (the next free number); so is that of an
-    interrupted run when it goes on.
+    with the task, the seed and the data of the search: the inner module's where a `Bilevel` splits it, the evaluator's
+    where children are trained. A file that was there before the run, or was edited since, is kept as `retrain.yaml.1`
+    (the next free number); so is that of an interrupted run when it goes on.
 
     Args:
         skeleton: sizes of the final network; None takes the template's.
@@ -130,7 +130,7 @@ class StackCells(Callback):
         genotype = sound_genotype(search)
         if genotype is None:
             return
-        data = data_config(trainer.datamodule)  # type: ignore[attr-defined]
+        data = data_config(data_of(search, trainer.datamodule))  # type: ignore[attr-defined]
         drop_path = self.drop_path if self._can_drop else 0.0
         config = retrain_config(search, genotype, self.skeleton, data, self.epochs, drop_path)
         if self.template is not None:

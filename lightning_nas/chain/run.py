@@ -12,8 +12,11 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lightning_nas.callbacks import ExtractGenotype
+from lightning_nas.callbacks.retrain import data_config
+from lightning_nas.callbacks.searches import data_of, sound_genotype
 from lightning_nas.chain.report import print_report
 from lightning_nas.chain.stage import Config, fit, stage_cli, training_config
 from lightning_nas.chain.state import ChainState
@@ -33,7 +36,8 @@ class Chain:
 
     Args:
         search: fit config of a search, or the path of one.
-        retrain: fit config of `NetworkTraining` without genotype, or the path of one; `space` may be left out too.
+        retrain: fit config of `NetworkTraining` without genotype, or the path of one; `space` may be left out too, and
+            `data`, which is then that of the search (the inner one of a `Bilevel`, the evaluator's of children).
         output: folder of everything that is written.
         seeds: one search for each.
         select: fit config of the short trainings, or its path; None takes `retrain`.
@@ -65,6 +69,7 @@ class Chain:
         self.select = read_config(self.select) if self.select is not None else self.retrain
         self._folder = Path(self.output)
         self._space: SearchSpace | None = None
+        self._data: Config | None = None
 
     def prepare(self) -> SearchSpace:
         """Find earlier stages, and construct every part once: a mistake in the last config shows before the search.
@@ -83,7 +88,7 @@ class Chain:
         space = self.prepare()
         found = [self._search(seed) for seed in self.seeds]
         best = self._select(found, space)
-        config = training_config(_plain(self.retrain), space.config(), self._genotype(best))
+        config = self._training(self.retrain, space, self._genotype(best))
         self._save(self._folder / "retrain.yaml", yaml.safe_dump(config, sort_keys=False))
         final = self._train("final", config, self.seeds[0])
         random = [self._train_random(index, space) for index in range(self.random_cells)]
@@ -94,12 +99,14 @@ class Chain:
     # --- stages -----------------------------------------------------------------------------------------------------
 
     def _preflight(self) -> SearchSpace:
-        search = stage_cli(_plain(self.search), self._folder / "preflight", self.seeds[0]).model
+        cli = stage_cli(_plain(self.search), self._folder / "preflight", self.seeds[0])
+        search = cli.model
         if not isinstance(search, SearchModule):
             raise ValueError(f"search: the model is a {type(search).__name__}, not a search such as DartsSearch.")
+        self._data = data_config(data_of(search, cli.datamodule))
         genotype = search.space.sample(generator(0, "preflight"))
         for source in (self.retrain, self.select):
-            config = training_config(_plain(source), search.space.config(), genotype)
+            config = self._training(source, search.space, genotype)
             training = stage_cli(config, self._folder / "preflight", self.seeds[0])
         if len(self.seeds) > 1 and getattr(training.datamodule, "validation", None) == 0:
             raise ValueError(
@@ -119,7 +126,12 @@ class Chain:
         cli = stage_cli(_plain(self.search), folder, seed, [extract])
         seconds = fit(cli, folder)
         assert isinstance(cli.model, SearchModule)
-        return self._state.finish(name, {"genotype": cli.model.derive().to_dict(), "seconds": seconds, "seed": seed})
+        genotype = sound_genotype(cli.model)
+        if genotype is None:
+            raise MisconfigurationException(
+                f"[{name}] has found nothing to train: every child has failed, see {folder}."
+            )
+        return self._state.finish(name, {"genotype": genotype.to_dict(), "seconds": seconds, "seed": seed})
 
     def _select(self, found: list[dict[str, Any]], space: SearchSpace) -> dict[str, Any]:
         if len(found) == 1:
@@ -127,7 +139,7 @@ class Chain:
         scores = []
         for result in found:
             seed = result["seed"]
-            config = training_config(_plain(self.select), space.config(), self._genotype(result), self.select_epochs)
+            config = self._training(self.select, space, self._genotype(result), self.select_epochs)
             scores.append(self._train(f"select-{seed}", config, seed, test=False)["validation"])
         best = found[scores.index(max(scores))]
         rank_zero_info(f"[select] validation accuracies {scores}: seed {best['seed']} is trained in full")
@@ -152,11 +164,14 @@ class Chain:
 
     def _train_random(self, index: int, space: SearchSpace) -> dict[str, Any]:
         genotype = space.sample(generator(self.seeds[0], "random cell", index))
-        return self._train(
-            f"random-{index}", training_config(_plain(self.retrain), space.config(), genotype), self.seeds[0]
-        )
+        return self._train(f"random-{index}", self._training(self.retrain, space, genotype), self.seeds[0])
 
     # --- parts ------------------------------------------------------------------------------------------------------
+
+    def _training(
+        self, source: Config | str | None, space: SearchSpace, genotype: Genotype, max_epochs: int | None = None
+    ) -> Config:
+        return training_config(_plain(source), space.config(), genotype, max_epochs, self._data)
 
     @staticmethod
     def _genotype(result: dict[str, Any]) -> Genotype:
@@ -186,7 +201,7 @@ class Chain:
             "metric": final["metric"],
             "test": final["test"],
             "random": [result["test"] for result in random],
-            "files": {label: str(path) for label, path in files.items()},
+            "files": {label: str(path) for label, path in files.items() if path.exists()},
         }
         self._save(self._folder / "summary.json", json.dumps(summary, indent=2))
         return summary

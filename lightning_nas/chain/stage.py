@@ -53,7 +53,9 @@ def fit(cli: NasCLI, folder: Path) -> float:
     return timer.time_elapsed("train")
 
 
-def training_config(config: Config, space: Config, genotype: Genotype, max_epochs: int | None = None) -> Config:
+def training_config(
+    config: Config, space: Config, genotype: Genotype, max_epochs: int | None = None, data: Config | None = None
+) -> Config:
     """A fit config of NetworkTraining with its space and genotype filled in.
 
     Args:
@@ -61,11 +63,14 @@ def training_config(config: Config, space: Config, genotype: Genotype, max_epoch
         space: config of the space that was searched.
         genotype: the architecture to train.
         max_epochs: replaces the trainer's.
+        data: config of the data module, where the fit config has none.
     """
     config = copy.deepcopy(config)
     model = config["model"] = dict(config.get("model") or {})
     model.setdefault("class_path", "lightning_nas.training.NetworkTraining")
     model["init_args"] = {"space": space, **(model.get("init_args") or {}), "genotype": genotype.to_dict()}
+    if data is not None:
+        config.setdefault("data", data)
     if max_epochs is not None:
         config["trainer"] = {**(config.get("trainer") or {}), "max_epochs": max_epochs}
     return config

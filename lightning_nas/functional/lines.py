@@ -29,7 +29,7 @@ def locked(path: Path) -> Iterator[BinaryIO]:
 def complete_lines(path: Path) -> list[str]:
     """The lines of a file, without one that is not ended; none if there is no file."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    return text[: text.rfind("\n") + 1].splitlines()
+    return text.split("\n")[:-1]  # `splitlines` splits at characters that a line may hold, too
 
 
 def _remove_cut_line(file: BinaryIO) -> None:

@@ -66,9 +66,9 @@ class RegularizedEvolution(Sampler):
         # With replacement, as in the paper's appendix.
         drawn = torch.randint(len(self.members), (self.sample,), generator=generator).tolist()
         parent, genotype, _ = max((self.members[position] for position in drawn), key=lambda member: member[2])
-        child = self.space.mutate(genotype, generator)
-        choices = child.as_mapping() | given
-        return Proposal(self.complete(choices, generator), self.fidelity, parent=parent, fixed=tuple(given))
+        grown = self.complete(genotype.as_mapping() | given, generator)  # what is given may have changed since
+        child = self.space.mutate(grown, generator, fixed=tuple(given))
+        return Proposal(child, self.fidelity, parent=parent, fixed=tuple(given))
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """The children enter, and the oldest die."""

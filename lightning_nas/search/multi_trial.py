@@ -105,6 +105,7 @@ class MultiTrialSearch(SearchModule):
         self.spent = 0.0
         """Seconds that all children have cost."""
         self._failures: list[str] = []
+        self._found: frozenset[int] = frozenset()  # trials of an earlier run
         self._tick, self._proposals = 0, list[Proposal]()
         self._earlier_file = ""
         self._runner: TrialRunner | None = None
@@ -176,6 +177,7 @@ class MultiTrialSearch(SearchModule):
         if self.global_rank == 0:
             runner.read(self._earlier_file)
         runner.known = exchange.gather(runner.known)[0]
+        self._found = frozenset(runner.known)
         self._runner, self._exchange = runner, exchange
         if len(runner.known) > self.sampler.told:
             rank_zero_info(f"{runner.file.path} holds {len(runner.known)} trials: they are not evaluated again.")
@@ -254,7 +256,8 @@ class MultiTrialSearch(SearchModule):
         for trial in trials:
             self.best = best_trial([trial] if self.best is None else [self.best, trial])
             self.spent += trial.seconds
-            self._failures = [*self._failures, trial.reason] if trial.status == "failed" else []
+            if trial.id not in self._found:  # a search whose last children have failed goes on when it is started again
+                self._failures = [*self._failures, trial.reason] if trial.status == "failed" else []
             self._log_trial(trial)
             if len(self._failures) >= self.max_failures:
                 reasons = "; ".join(dict.fromkeys(self._failures))

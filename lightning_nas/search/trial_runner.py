@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,6 +82,7 @@ class TrialRunner:
             reason = f"{type(error).__name__}: {error}"
             return Trial(number, proposal, seed, "failed", None, time.perf_counter() - begin, reason=reason)
         seconds = time.perf_counter() - begin if found.seconds is None else found.seconds
-        if reward != reward:  # NaN
-            return Trial(number, proposal, seed, "failed", None, seconds, reason="The reward is not a number.")
+        if not math.isfinite(reward):
+            reason = f"The reward is {reward}, no finite number."
+            return Trial(number, proposal, seed, "failed", None, seconds, reason=reason)
         return Trial(number, proposal, seed, "complete", reward, seconds, dict(found.metrics), dict(found.curves))

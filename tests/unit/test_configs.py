@@ -12,7 +12,7 @@ import torch
 import yaml
 from jsonargparse import ArgumentParser
 
-from lightning_nas import Genotype, NetworkTraining, SearchModule
+from lightning_nas import Genotype, MultiTrialSearch, NetworkTraining, SearchModule
 from lightning_nas.__main__ import main
 from lightning_nas.chain import Chain
 from lightning_nas.chain.stage import training_config
@@ -54,6 +54,9 @@ def construct(config: Any) -> NasCLI:
 def check(cli: NasCLI) -> None:
     """The data fits the network, as far as it can be told without files; a search ends in a network that fits too."""
     model, data = cli.model, cli.datamodule
+    if isinstance(model, MultiTrialSearch):  # the children's data
+        assert data is None
+        data = model.evaluator.datamodule
     assert isinstance(model, (SearchModule, NetworkTraining))
     if type(getattr(data, "datamodule", data)).__name__ != "ImageFolder":
         assert data.classes == model.skeleton.classes

@@ -17,7 +17,7 @@ NAMES = {
     spaces: """CANDIDATES ChainSkeleton ConvChainSpace DartsSpace NasBench201Space NasnetSpace Place
         published published_names register_candidate""",
     callbacks: """ArchitectureMonitor DropPathSchedule ExtractGenotype ReducedFidelity StackCells
-        TemperatureSchedule WeightInheritance WritePredictions""",
+        TemperatureSchedule TrialMonitor WeightInheritance WritePredictions""",
     data: """Augment Bilevel Cifar10 Cifar100 Digits FashionMnist ImageData ImageFolder""",
     testing: """BoringData BoringSkeleton BoringSpace RelaxationContract SamplerContract SearchContract SpaceContract
         SupernetSpaceContract""",
