@@ -141,8 +141,8 @@ def test_what_has_no_plain_form_is_named() -> None:
 
 
 def test_only_configurables_are_found() -> None:
-    assert find_class("DartsSpace") is DartsSpace
-    assert find_class("lightning_nas.spaces.DartsSpace") is DartsSpace
+    assert find_class("DartsSpace", Configurable) is DartsSpace
+    assert find_class("lightning_nas.spaces.DartsSpace", Configurable) is DartsSpace
     for path in ("os.system", "builtins.dict", "NoSuchSpace", "no_such_package.Thing"):
         with pytest.raises(ValueError, match=f"class_path='{path}' names no class derived"):
             instantiate({"class_path": path})
