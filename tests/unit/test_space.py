@@ -17,7 +17,7 @@ from lightning_nas.testing.space import enumerated
 
 
 @dataclass(frozen=True)
-class ChainSkeleton(Skeleton):
+class RowSkeleton(Skeleton):
     @property
     def minimum_size(self) -> int:
         return 1
@@ -35,8 +35,8 @@ class ChainSpace(SearchSpace):
     def build(self, genotype: Genotype, skeleton: Skeleton) -> nn.Module:
         return Chain(tuple(int(option) for name, option in genotype if name != "depth"), skeleton)
 
-    def skeleton(self, **sizes: object) -> ChainSkeleton:
-        return ChainSkeleton(**sizes)  # type: ignore[arg-type]
+    def skeleton(self, **sizes: object) -> RowSkeleton:
+        return RowSkeleton(**sizes)  # type: ignore[arg-type]
 
 
 class Chain(nn.Module):
@@ -56,8 +56,8 @@ class TestChainSpace(SpaceContract):
     def space(self) -> ChainSpace:
         return ChainSpace()
 
-    def skeleton(self) -> ChainSkeleton:
-        return ChainSkeleton(channels=4)
+    def skeleton(self) -> RowSkeleton:
+        return RowSkeleton(channels=4)
 
 
 def test_size_counts_active_decisions_only() -> None:
