@@ -47,8 +47,7 @@ class FitEvaluator(Evaluator):
         optimizer: SGD of the child's weights, whose schedule spans the child's epochs.
         clip: largest norm of the gradient; None turns clipping off.
         callbacks: of each child, made anew for it: `{"class_path": "EarlyStopping", "init_args": {...}}`, or a callback
-        of
-            this package.
+            of this package.
         precision: of the children, whatever the outer trainer's is.
         store: keeps the weights of children. It is needed to go on from a trial's weights, as successive halving does;
             where they are gone, the child is trained from the start.
