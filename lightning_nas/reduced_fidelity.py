@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from typing_extensions import override
 
 from lightning_nas.config import Configurable
+from lightning_nas.functional.schedule import value_at
 from lightning_nas.module import GuardedModule
 
 V = TypeVar("V", int, float)
@@ -72,11 +73,11 @@ class ReducedFidelity(Callback, Configurable):
 
     def resolution_at(self, epoch: int) -> int | None:
         """Pixels in an epoch; None for whole images."""
-        return _value(self.resolution, epoch)
+        return value_at(self.resolution, epoch)
 
     def share_at(self, epoch: int) -> float:
         """Share of the batches in an epoch."""
-        part = _value(self.share, epoch)
+        part = value_at(self.share, epoch)
         return 1.0 if part is None else float(part)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -186,8 +187,3 @@ def _epochs(name: str, schedule: Mapping[int, V] | None) -> dict[int, V]:
             raise ValueError(f"ReducedFidelity({name}={{{key!r}: {value!r}}}): give epochs as integers of at least 0.")
         found[int(text)] = value
     return dict(sorted(found.items()))
-
-
-def _value(schedule: Mapping[int, V], epoch: int) -> V | None:
-    started = [first for first in schedule if first <= epoch]
-    return schedule[max(started)] if started else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -170,10 +171,15 @@ class Trial:
             raise ValueError(f"This is no record of a trial ({error!r}): {str(data)[:200]}") from error
 
 
-def best_trial(trials: Iterable[Trial]) -> Trial | None:
-    """The trial with the highest reward among those of the highest fidelity; the earlier one of equals.
+def best_trials(trials: Iterable[Trial], count: int) -> list[Trial]:
+    """The best trials that did not fail, the best first: by fidelity, then by reward; the earlier one of equals.
 
     Rewards at different fidelities do not compare: a child that was trained for longer is better for that reason.
     """
     complete = [trial for trial in trials if trial.reward is not None]
-    return max(complete, key=lambda t: (t.proposal.fidelity.rank, t.reward, -t.id), default=None)
+    return heapq.nlargest(count, complete, key=lambda t: (t.proposal.fidelity.rank, t.reward, -t.id))
+
+
+def best_trial(trials: Iterable[Trial]) -> Trial | None:
+    """The first of `best_trials`; None if all have failed."""
+    return next(iter(best_trials(trials, 1)), None)

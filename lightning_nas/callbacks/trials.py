@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +16,7 @@ from lightning_nas.callbacks.searches import as_multi_trial, genotype_text
 from lightning_nas.callbacks.tensorboard import figure_writers
 from lightning_nas.search import MultiTrialSearch
 from lightning_nas.space import SearchSpace
-from lightning_nas.trial import Fidelity, Trial
+from lightning_nas.trial import Fidelity, Trial, best_trials
 
 
 class TrialMonitor(Callback):
@@ -74,8 +73,7 @@ class TrialMonitor(Callback):
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):
                     write_curves(new, Path(logger.log_dir) / "children")
-        complete = [trial for trial in [*self._table, *new] if trial.reward is not None]
-        best = heapq.nlargest(self.best, complete, key=lambda t: (t.proposal.fidelity.rank, t.reward, -t.id))
+        best = best_trials([*self._table, *new], self.best)
         if best != self._table:
             self._table = best
             for writer in figure_writers(trainer):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lightning_nas.config import Configurable
-from lightning_nas.inheritance.reading import network_of, read_source, training_batches, undisturbed
+from lightning_nas.inheritance.reading import kept_random_numbers, network_of, read_source, training_batches
 from lightning_nas.inheritance.recalibration import recalibrate
 from lightning_nas.inheritance.store import WeightStore
 from lightning_nas.inheritance.transfer import InheritanceReport, Source, inherit, is_covered
@@ -132,7 +132,7 @@ class WeightInheritance(Callback, Configurable):
         if self._resumed or self.report is None or not self.report.recalibrate or not self.recalibrate or supernet:
             return
         inputs = pl_module.inputs if isinstance(pl_module, GuardedModule) else _first
-        with undisturbed(trainer), trainer.precision_plugin.train_step_context():
+        with kept_random_numbers(trainer), trainer.precision_plugin.train_step_context():
             count = recalibrate(network, training_batches(trainer, pl_module, self.recalibrate), inputs)
         average_buffers(network, trainer.strategy)
         rank_zero_info(f"{type(self).__name__}: computed the running statistics anew, on {count} batches")

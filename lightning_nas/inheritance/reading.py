@@ -86,7 +86,7 @@ def training_batches(trainer: Trainer, pl_module: LightningModule, count: int) -
 
 
 @contextmanager
-def undisturbed(trainer: Trainer) -> Iterator[None]:
+def kept_random_numbers(trainer: Trainer) -> Iterator[None]:
     """Leaves all random numbers of the fit as they are: the global ones, and those of its loader and sampler."""
     loader = trainer.train_dataloader
     owners = [loader, getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)]

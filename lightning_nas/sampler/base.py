@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_nas.config import Configurable
+from lightning_nas.functional.schedule import value_at
 from lightning_nas.genotype import Genotype
 from lightning_nas.optimizer import Adam
 from lightning_nas.space import SearchSpace
@@ -86,8 +87,7 @@ class Sampler(nn.Module, Configurable, ABC):
 
     def fixed_choices(self, trial: int) -> dict[str, str]:
         """Decisions that are given in a trial."""
-        started = [number for number in self.fixed if number <= trial]
-        return self.fixed[max(started)] if started else {}
+        return value_at(self.fixed, trial) or {}
 
     def complete(self, choices: Mapping[str, str], generator: torch.Generator) -> Genotype:
         """A genotype with some choices given, as far as they count, and the others drawn uniformly."""

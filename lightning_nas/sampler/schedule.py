@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_nas.config import revive
+from lightning_nas.functional.schedule import value_at
 from lightning_nas.sampler.base import Sampler
 from lightning_nas.trial import Fidelity, Proposal, Trial
 
@@ -69,5 +70,5 @@ class FidelitySchedule(WrappedSampler):
 
     def propose(self, trial: int, generator: torch.Generator) -> Proposal:
         """The wrapped sampler's child at the fidelity of the trial."""
-        current = max(number for number in self.fidelities if number <= trial)
-        return replace(self.sampler.propose(trial, generator), fidelity=self.fidelities[current])
+        fidelity = value_at(self.fidelities, trial) or self.fidelity
+        return replace(self.sampler.propose(trial, generator), fidelity=fidelity)
