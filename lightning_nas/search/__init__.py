@@ -2,6 +2,7 @@
 
 from lightning_nas.search.base import SearchModule
 from lightning_nas.search.differentiable import DifferentiableSearch
-from lightning_nas.search.multi_trial import MultiTrialSearch, TooManyFailuresError
+from lightning_nas.search.multi_trial import MultiTrialSearch
+from lightning_nas.search.progress import TooManyFailuresError
 
 __all__ = ["DifferentiableSearch", "MultiTrialSearch", "SearchModule", "TooManyFailuresError"]

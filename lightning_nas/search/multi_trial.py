@@ -10,32 +10,29 @@ from typing import Any, cast
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from typing_extensions import override
 
-from lightning_nas.evaluator import Evaluator
+from lightning_nas.evaluator import Evaluator, Job
 from lightning_nas.functional.gradients import gradients
-from lightning_nas.functional.seeding import generator
+from lightning_nas.functional.seeding import derive_seed, generator
 from lightning_nas.genotype import Genotype
 from lightning_nas.parallel import Exchange, average_tensors
 from lightning_nas.reward import MetricReward, Reward
 from lightning_nas.sampler import Sampler
 from lightning_nas.search.base import SearchModule
+from lightning_nas.search.progress import Progress
+from lightning_nas.search.refusals import check_numbers, check_trainer, refuse_data
 from lightning_nas.search.ticks import Ticks
 from lightning_nas.search.trial_runner import TrialRunner
 from lightning_nas.search.undisturbed import undisturbed
 from lightning_nas.skeleton import Skeleton
 from lightning_nas.task import Classification, Task
-from lightning_nas.trial import Proposal, Trial, best_trial
+from lightning_nas.trial import Proposal, Trial
 
 _STATE = "multi_trial"
-
-
-class TooManyFailuresError(RuntimeError):
-    """Children failed one after the other; the message says why."""
 
 
 class MultiTrialSearch(SearchModule):
@@ -84,27 +81,13 @@ class MultiTrialSearch(SearchModule):
         filename: str = "trials.jsonl",
     ) -> None:
         super().__init__(sampler.space, skeleton or sampler.space.skeleton(), task or Classification())
-        for name, value in (("trials", trials), ("round_size", round_size), ("max_failures", max_failures)):
-            if value < 1:
-                raise ValueError(f"{type(self).__name__}({name}={value}): give an integer of at least 1.")
-        if trials % round_size:
-            whole = trials // round_size * round_size
-            raise ValueError(
-                f"{type(self).__name__}(trials={trials}, round_size={round_size}): trials must be whole rounds: give "
-                f"{whole + round_size}{f' or {whole}' if whole else ''}."
-            )
-        if max_seconds is not None and max_seconds <= 0:
-            raise ValueError(f"{type(self).__name__}(max_seconds={max_seconds}): give a positive number, or None.")
+        check_numbers(type(self).__name__, trials, round_size, max_seconds, max_failures)
         self.sampler, self.evaluator, self.reward = sampler, evaluator, reward or MetricReward()
         self.trials, self.round_size = trials, round_size
-        self.max_seconds, self.max_failures, self.filename = max_seconds, max_failures, filename
+        self.max_seconds, self.filename = max_seconds, filename
         # Lightning counts steps by optimizers, and DDP refuses a module without parameters: one step of this a trial.
         self.counter = nn.Parameter(torch.zeros(()))
-        self.best: Trial | None = None
-        """The best trial so far; None before the first that did not fail."""
-        self.spent = 0.0
-        """Seconds that all children have cost."""
-        self._failures: list[str] = []
+        self.progress = Progress(max_failures)
         self._found: frozenset[int] = frozenset()  # trials of an earlier run
         self._tick, self._proposals = 0, list[Proposal]()
         self._earlier_file = ""
@@ -112,6 +95,16 @@ class MultiTrialSearch(SearchModule):
         self._exchange: Exchange | None = None
 
     # --- what was found ---------------------------------------------------------------------------------------------
+
+    @property
+    def best(self) -> Trial | None:
+        """The best trial so far; None before the first that did not fail."""
+        return self.progress.best
+
+    @property
+    def spent(self) -> float:
+        """Seconds that all children have cost."""
+        return self.progress.spent
 
     def derive(self) -> Genotype:
         """The genotype of the best trial, or a random one before the first."""
@@ -127,18 +120,7 @@ class MultiTrialSearch(SearchModule):
         Raises:
             MisconfigurationException: names the trainer's argument, its value and the remedy.
         """
-        trainer = self.trainer
-        for name, usual in (("gradient_clip_val", None), ("accumulate_grad_batches", 1)):
-            if (value := getattr(trainer, name)) not in (usual, 0):
-                raise MisconfigurationException(
-                    f"Trainer({name}={value}) does not reach the children, which have trainers of their own: give it "
-                    f"to the evaluator, as in FitEvaluator(trainer={{{name!r}: {value}}})."
-                )
-        if trainer.world_size > self.round_size:
-            raise MisconfigurationException(
-                f"Trainer with {trainer.world_size} ranks and {type(self).__name__}(round_size={self.round_size}): "
-                f"some would never have a child to train. Set round_size={trainer.world_size} or more."
-            )
+        check_trainer(type(self).__name__, self.trainer, self.round_size)
         return super().configure_callbacks()
 
     def setup(self, stage: str) -> None:
@@ -148,10 +130,7 @@ class MultiTrialSearch(SearchModule):
             MisconfigurationException: the data would replace the trials.
         """
         if self.trainer.datamodule is not None:  # type: ignore[attr-defined]
-            raise MisconfigurationException(
-                f"{type(self).__name__} makes its own batches, one for each trial: call fit without a datamodule, and "
-                "give the data to the evaluator, as in FitEvaluator(datamodule)."
-            )
+            raise refuse_data(type(self).__name__, "a datamodule")
         self.evaluator.check(self.space, self.skeleton)
 
     def train_dataloader(self) -> Ticks:
@@ -173,7 +152,7 @@ class MultiTrialSearch(SearchModule):
         """Read the trials that an interrupted run has left."""
         folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
         exchange = Exchange(self.trainer.strategy)
-        runner = TrialRunner(self, folder / Path(self.filename).expanduser())
+        runner = TrialRunner(self.evaluator, self.reward, self._job, folder / Path(self.filename).expanduser())
         if self.global_rank == 0:
             runner.read(self._earlier_file)
         runner.known = exchange.gather(runner.known)[0]
@@ -192,10 +171,7 @@ class MultiTrialSearch(SearchModule):
     @override
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         if not isinstance(batch, int):
-            raise MisconfigurationException(
-                f"{type(self).__name__} makes its own batches, one for each trial: call fit without dataloaders, and "
-                "give the data to the evaluator, as in FitEvaluator(datamodule)."
-            )
+            raise refuse_data(type(self).__name__, "dataloaders")
         super().on_train_batch_start(batch, batch_idx)
 
     # --- the search -------------------------------------------------------------------------------------------------
@@ -215,6 +191,10 @@ class MultiTrialSearch(SearchModule):
             if self._tick == self._ticks_per_round:
                 self._finish_round(first)
         self._optimizers[0].step()
+
+    def _job(self, number: int, proposal: Proposal, first: int) -> Job:
+        seed, folder = derive_seed(self.seed, "child", number), self.runner.file.path.parent
+        return Job(number, proposal, self.space, self.skeleton, self.task, seed, self.device, folder, first)
 
     @property
     def _optimizers(self) -> list[LightningOptimizer]:
@@ -254,17 +234,9 @@ class MultiTrialSearch(SearchModule):
             TooManyFailuresError: `max_failures` children in a row have failed.
         """
         for trial in trials:
-            self.best = best_trial([trial] if self.best is None else [self.best, trial])
-            self.spent += trial.seconds
-            if trial.id not in self._found:  # a search whose last children have failed goes on when it is started again
-                self._failures = [*self._failures, trial.reason] if trial.status == "failed" else []
+            self.progress.note(trial, again=trial.id in self._found)
             self._log_trial(trial)
-            if len(self._failures) >= self.max_failures:
-                reasons = "; ".join(dict.fromkeys(self._failures))
-                raise TooManyFailuresError(
-                    f"The last {len(self._failures)} children have failed: {reasons}. {self.runner.file.path} has them "
-                    "all. Remove the cause, or set max_failures higher, and start the search again: it goes on."
-                )
+            self.progress.check_failures(self.runner.file.path)
         if self.max_seconds is not None and self.spent >= self.max_seconds:
             self.trainer.should_stop = True
 
@@ -289,16 +261,10 @@ class MultiTrialSearch(SearchModule):
     # --- checkpoints ------------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint[_STATE] = {
-            "best": None if self.best is None else self.best.to_dict(),
-            "spent": self.spent,
-            "failures": self._failures,
-            "tick": self._tick,
-            "file": "" if self._runner is None else str(self._runner.file.path.absolute()),
-        }
+        file = "" if self._runner is None else str(self._runner.file.path.absolute())
+        checkpoint[_STATE] = {**self.progress.to_dict(), "tick": self._tick, "file": file}
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         state = checkpoint[_STATE]
-        self.best = None if state["best"] is None else Trial.from_dict(state["best"])
-        self.spent, self._failures, self._tick = state["spent"], list(state["failures"]), state["tick"]
-        self._earlier_file = state["file"]
+        self.progress.restore(state)
+        self._tick, self._earlier_file = state["tick"], state["file"]

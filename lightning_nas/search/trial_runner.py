@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from lightning_nas.evaluator import Job
-from lightning_nas.functional.seeding import derive_seed
+from lightning_nas.evaluator import Evaluator, Job
+from lightning_nas.reward import Reward
 from lightning_nas.search.trial_file import TrialFile
 from lightning_nas.trial import Proposal, Trial
-
-if TYPE_CHECKING:
-    from lightning_nas.search.multi_trial import MultiTrialSearch
 
 
 class TrialRunner:
     """Evaluates the trials of a search, each once, and writes it down at once.
 
     Args:
-        search: whose space, evaluator and reward they have.
+        evaluator: says what a child is worth.
+        reward: makes one number of it.
+        job: what is to be evaluated, for the number of a trial, its proposal and the first number of its round.
         path: of the trials file.
     """
 
-    def __init__(self, search: MultiTrialSearch, path: Path) -> None:
-        self.search, self.file = search, TrialFile(path)
+    def __init__(
+        self, evaluator: Evaluator, reward: Reward, job: Callable[[int, Proposal, int], Job], path: Path
+    ) -> None:
+        self.evaluator, self.reward, self.job, self.file = evaluator, reward, job, TrialFile(path)
         self.known: dict[int, Trial] = {}
         """All finished trials by number."""
 
@@ -56,33 +56,29 @@ class TrialRunner:
         Raises:
             MisconfigurationException: the known trial is another one than the search would make.
         """
-        found = self.known.get(number)
-        seed = derive_seed(self.search.seed, "child", number)
+        found, job = self.known.get(number), self.job(number, proposal, first)
         if found is None:
-            found = self.known[number] = self._evaluate(number, proposal, seed, first)
+            found = self.known[number] = self._evaluate(job)
             self.file.append([found])
-        elif found.proposal != proposal or found.seed != seed:
+        elif found.proposal != proposal or found.seed != job.seed:
             raise MisconfigurationException(
                 f"{self.file.path} holds another trial {number} than this search would make: it is of a search with "
                 "other settings or another seed. Give another folder or filename, or move the file away."
             )
         return found
 
-    def _evaluate(self, number: int, proposal: Proposal, seed: int, first: int) -> Trial:
-        search, folder = self.search, self.file.path.parent
-        job = Job(number, proposal, search.space, search.skeleton, search.task, seed, search.device, folder, first)
-        begin = time.perf_counter()
+    def _evaluate(self, job: Job) -> Trial:
+        begin, known = time.perf_counter(), (job.trial, job.proposal, job.seed)
         try:
-            search.space.check(proposal.genotype)
-            found = search.evaluator.evaluate(job)
-            reward = search.reward(found)
+            job.space.check(job.proposal.genotype)
+            found = self.evaluator.evaluate(job)
+            reward = self.reward(found)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in a child is the child's failure
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()  # of a child that ran out of memory
             reason = f"{type(error).__name__}: {error}"
-            return Trial(number, proposal, seed, "failed", None, time.perf_counter() - begin, reason=reason)
+            return Trial(*known, "failed", None, time.perf_counter() - begin, reason=reason)
         seconds = time.perf_counter() - begin if found.seconds is None else found.seconds
         if not math.isfinite(reward):
-            reason = f"The reward is {reward}, no finite number."
-            return Trial(number, proposal, seed, "failed", None, seconds, reason=reason)
-        return Trial(number, proposal, seed, "complete", reward, seconds, dict(found.metrics), dict(found.curves))
+            return Trial(*known, "failed", None, seconds, reason=f"The reward is {reward}, no finite number.")
+        return Trial(*known, "complete", reward, seconds, dict(found.metrics), dict(found.curves))

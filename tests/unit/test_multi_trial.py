@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from unit.known_children import KnownChildren, read_trials, run
 
 from lightning_nas import Fidelity, MetricReward, MultiTrialSearch, RegularizedEvolution, UniformSampler
-from lightning_nas.search.multi_trial import TooManyFailuresError
+from lightning_nas.search import TooManyFailuresError
 from lightning_nas.spaces import NasBench201Space
 from lightning_nas.testing import BoringData, BoringSpace
 from lightning_nas.trial import Trial
