@@ -38,8 +38,11 @@ class ConfigurableMeta(ABCMeta):
         signature = inspect.signature(cls)
         bound = signature.bind(*args, **kwargs)  # a wrong argument fails here, with Python's own message
         for name, value in bound.arguments.items():
-            if signature.parameters[name].kind not in _VARIADIC:
+            kind = signature.parameters[name].kind
+            if kind not in _VARIADIC:
                 bound.arguments[name] = instantiate(value)
+            elif kind is inspect.Parameter.VAR_KEYWORD:
+                bound.arguments[name] = {key: instantiate(item) for key, item in value.items()}
         instance = super().__call__(*bound.args, **bound.kwargs)
         unnamed = [n for n, p in signature.parameters.items() if p.kind is inspect.Parameter.VAR_POSITIONAL]
         if any(bound.arguments.get(name) for name in unnamed):

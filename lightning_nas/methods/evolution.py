@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from typing_extensions import Unpack
+
 from lightning_nas.evaluator import Evaluator
 from lightning_nas.reward import Reward
 from lightning_nas.sampler import RegularizedEvolution
-from lightning_nas.search.multi_trial import MultiTrialSearch
+from lightning_nas.search.multi_trial import MultiTrialSearch, TrialSettings
 from lightning_nas.skeleton import Skeleton
 from lightning_nas.space import SearchSpace
-from lightning_nas.task import Task
 from lightning_nas.trial import Fidelity
 
 
@@ -29,12 +30,9 @@ class EvolutionSearch(MultiTrialSearch):
         fidelity: what children are trained at; None is 25 epochs at full size.
         fixed: as in `Sampler`.
         reward: None is the validation accuracy after the last epoch.
-        task: as in `MultiTrialSearch`.
         trials: as in `MultiTrialSearch`.
         round_size: as in `MultiTrialSearch`; children of a round do not descend from each other.
-        max_seconds: as in `MultiTrialSearch`.
-        max_failures: as in `MultiTrialSearch`.
-        filename: as in `MultiTrialSearch`.
+        **settings: `task`, `max_seconds`, `max_failures` and `filename` of `MultiTrialSearch`.
 
     Example:
         >>> from lightning_nas import FitEvaluator
@@ -54,14 +52,9 @@ class EvolutionSearch(MultiTrialSearch):
         fidelity: Fidelity | None = None,
         fixed: Mapping[int, Mapping[str, str]] | None = None,
         reward: Reward | None = None,
-        task: Task | None = None,
         trials: int = 20000,
         round_size: int = 1,
-        max_seconds: float | None = None,
-        max_failures: int = 5,
-        filename: str = "trials.jsonl",
+        **settings: Unpack[TrialSettings],
     ) -> None:
         sampler = RegularizedEvolution(space, population, sample, fidelity or Fidelity(epochs=25), fixed)
-        super().__init__(
-            sampler, evaluator, skeleton, reward, task, trials, round_size, max_seconds, max_failures, filename
-        )
+        super().__init__(sampler, evaluator, skeleton, reward, trials=trials, round_size=round_size, **settings)

@@ -5,14 +5,15 @@ Source: Zoph, Vasudevan, Shlens & Le, "Learning Transferable Architectures for S
 
 from __future__ import annotations
 
+from typing_extensions import Unpack
+
 from lightning_nas.controller import LstmController, PolicyRule, Ppo
 from lightning_nas.evaluator import Evaluator
 from lightning_nas.optimizer import Adam
 from lightning_nas.reward import Reward
-from lightning_nas.search.multi_trial import MultiTrialSearch
+from lightning_nas.search.multi_trial import MultiTrialSearch, TrialSettings
 from lightning_nas.skeleton import Skeleton
 from lightning_nas.space import SearchSpace
-from lightning_nas.task import Task
 from lightning_nas.trial import Fidelity
 
 
@@ -32,12 +33,9 @@ class NasnetSearch(MultiTrialSearch):
         optimizer: Adam of the controller.
         fidelity: what children are trained at; None is 20 epochs at full size.
         reward: None is the validation accuracy after the last epoch.
-        task: as in `MultiTrialSearch`.
         trials: as in `MultiTrialSearch`.
         round_size: as in `MultiTrialSearch`.
-        max_seconds: as in `MultiTrialSearch`.
-        max_failures: as in `MultiTrialSearch`.
-        filename: as in `MultiTrialSearch`.
+        **settings: `task`, `max_seconds`, `max_failures` and `filename` of `MultiTrialSearch`.
 
     Example:
         >>> from lightning_nas import FitEvaluator
@@ -59,14 +57,9 @@ class NasnetSearch(MultiTrialSearch):
         optimizer: Adam = Adam(lr=3.5e-4, betas=(0.9, 0.999), weight_decay=0.0),
         fidelity: Fidelity | None = None,
         reward: Reward | None = None,
-        task: Task | None = None,
         trials: int = 20000,
         round_size: int = 20,
-        max_seconds: float | None = None,
-        max_failures: int = 5,
-        filename: str = "trials.jsonl",
+        **settings: Unpack[TrialSettings],
     ) -> None:
         controller = LstmController(space, hidden, layers, init_range, rule, optimizer, fidelity or Fidelity(epochs=20))
-        super().__init__(
-            controller, evaluator, skeleton, reward, task, trials, round_size, max_seconds, max_failures, filename
-        )
+        super().__init__(controller, evaluator, skeleton, reward, trials=trials, round_size=round_size, **settings)

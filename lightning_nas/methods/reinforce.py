@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from typing_extensions import Unpack
+
 from lightning_nas.controller import LstmController, PolicyRule, Reinforce
 from lightning_nas.evaluator import Evaluator
 from lightning_nas.optimizer import Adam
 from lightning_nas.reward import MetricReward, Reward
-from lightning_nas.search.multi_trial import MultiTrialSearch
+from lightning_nas.search.multi_trial import MultiTrialSearch, TrialSettings
 from lightning_nas.skeleton import Skeleton
 from lightning_nas.space import SearchSpace
-from lightning_nas.task import Task
 from lightning_nas.trial import Fidelity
 
 
@@ -33,12 +34,9 @@ class ReinforceSearch(MultiTrialSearch):
         fidelity: what children are trained at; None is 50 epochs at full size.
         fixed: as in `Sampler`; `{0: {"depth": "6"}, 1600: {"depth": "8"}}` lets the networks grow.
         reward: None is the best validation accuracy of the last five epochs, cubed.
-        task: as in `MultiTrialSearch`.
         trials: as in `MultiTrialSearch`.
         round_size: as in `MultiTrialSearch`.
-        max_seconds: as in `MultiTrialSearch`.
-        max_failures: as in `MultiTrialSearch`.
-        filename: as in `MultiTrialSearch`.
+        **settings: `task`, `max_seconds`, `max_failures` and `filename` of `MultiTrialSearch`.
 
     Example:
         >>> from lightning_nas import FitEvaluator
@@ -62,16 +60,11 @@ class ReinforceSearch(MultiTrialSearch):
         fidelity: Fidelity | None = None,
         fixed: Mapping[int, Mapping[str, str]] | None = None,
         reward: Reward | None = None,
-        task: Task | None = None,
         trials: int = 12800,
         round_size: int = 8,
-        max_seconds: float | None = None,
-        max_failures: int = 5,
-        filename: str = "trials.jsonl",
+        **settings: Unpack[TrialSettings],
     ) -> None:
         fidelity = fidelity or Fidelity(epochs=50)
         controller = LstmController(space, hidden, layers, init_range, rule, optimizer, fidelity, fixed)
         reward = reward or MetricReward(last=5, power=3.0)
-        super().__init__(
-            controller, evaluator, skeleton, reward, task, trials, round_size, max_seconds, max_failures, filename
-        )
+        super().__init__(controller, evaluator, skeleton, reward, trials=trials, round_size=round_size, **settings)

@@ -13,7 +13,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
-from typing_extensions import override
+from typing_extensions import TypedDict, override
 
 from lightning_nas.evaluator import Evaluator, Job
 from lightning_nas.functional.gradients import gradients
@@ -33,6 +33,15 @@ from lightning_nas.task import Classification, Task
 from lightning_nas.trial import Proposal, Trial
 
 _STATE = "multi_trial"
+
+
+class TrialSettings(TypedDict, total=False):
+    """Arguments of `MultiTrialSearch` that methods hand on as they are."""
+
+    task: Task | None
+    max_seconds: float | None
+    max_failures: int
+    filename: str
 
 
 class MultiTrialSearch(SearchModule):
