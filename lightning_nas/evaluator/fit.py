@@ -29,6 +29,11 @@ from lightning_nas.trial import Evaluation
 Inherit = Literal["own", "parent", "all"]
 _MANAGED = (
     "max_epochs",
+    "max_steps",
+    "min_epochs",
+    "min_steps",
+    "fast_dev_run",
+    "overfit_batches",
     "accelerator",
     "devices",
     "num_nodes",

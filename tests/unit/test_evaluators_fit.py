@@ -128,7 +128,10 @@ def test_callbacks_are_made_anew(tmp_path: Path, recorders: list[Recorder]) -> N
     assert instantiate(config).config() == config
 
 
-@pytest.mark.parametrize("managed", ["max_epochs", "accelerator", "devices", "callbacks", "precision", "strategy"])
+@pytest.mark.parametrize(
+    "managed",
+    ["max_epochs", "max_steps", "fast_dev_run", "accelerator", "devices", "callbacks", "precision", "strategy"],
+)
 def test_managed_arguments_are_refused(managed: str) -> None:
     message = rf"FitEvaluator\(trainer={{'{managed}': ...}}\): {managed} is the evaluator's own\. Epochs and share of"
     with pytest.raises(ValueError, match=message):
