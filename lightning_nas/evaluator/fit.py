@@ -196,10 +196,11 @@ class FitEvaluator(Evaluator):
 @contextmanager
 def _interrupt() -> Iterator[None]:
     """Ctrl-C in a child stops the search as well: a fit turns it into `sys.exit` and leaves SIGINT ignored."""
+    before = signal.getsignal(signal.SIGINT)
     try:
         yield
     except SystemExit as stop:
         if isinstance(stop.__context__, KeyboardInterrupt):
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, before)
             raise KeyboardInterrupt from stop
         raise
