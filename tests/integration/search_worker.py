@@ -38,13 +38,13 @@ class Uneven(FitEvaluator):
         return super().evaluate(job)
 
 
-def main(folder: str, devices: str, precision: str) -> None:
+def main(folder: str, trials: str, devices: str, precision: str) -> None:
     L.seed_everything(7, verbose=False)
     space, adam = NasBench201Space(), Adam(0.05, (0.9, 0.999), 0.0)
     controller = LstmController(space, hidden=8, optimizer=adam, fidelity=Fidelity(epochs=1, share=0.1))
     evaluator = Uneven(Digits(batch_size=64, validation=0.1), store=WeightStore("weights", 0.5), inherit="all")
     skeleton = StagedSkeleton(channels=4, cells_per_stage=1, in_channels=1)
-    search = MultiTrialSearch(controller, evaluator, skeleton, trials=12, round_size=4)
+    search = MultiTrialSearch(controller, evaluator, skeleton, trials=int(trials), round_size=4)
     trainer = L.Trainer(
         accelerator="cpu",
         devices=int(devices),
@@ -56,6 +56,8 @@ def main(folder: str, devices: str, precision: str) -> None:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+    if trainer.global_rank == 0:
+        print("ready", flush=True)
     trainer.fit(search)
     content = {"state": search.state_dict(), "seen": PRECISIONS, "world_size": trainer.world_size}
     torch.save(content, Path(folder) / f"rank{trainer.global_rank}.pt")
