@@ -109,13 +109,16 @@ def test_fit_configs_name_classes_without_a_path() -> None:
 @pytest.mark.parametrize("file", [file for file in FITS if "smoke" in file])
 def test_smoke_fit(file: str) -> None:
     main(["fit", "--config", file, "--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"])
-    logs = Path("runs/smoke", Path(file).stem, "lightning_logs/version_0")
+    logs = Path("runs/smoke", Path(file).stem)
+    if not (logs / "trials.jsonl").is_file():
+        logs /= "lightning_logs/version_0"
     assert list(logs.glob("checkpoints/*.ckpt"))
     if "training" in file:
         return
-    assert Genotype.load(logs / "genotype.yaml").space in ("DartsSpace", "NasBench201Space")
-    assert (logs / "genotype.png").is_file()
-    if "nasbench201" not in file:
+    assert Genotype.load(logs / "genotype.yaml")
+    if "ConvChainSpace" not in Path(file).read_text():  # it has no picture
+        assert (logs / "genotype.png").is_file()
+    if "StackCells" in Path(file).read_text():
         with torch.device("meta"):
             cli = NasCLI(["--config", str(logs / "retrain.yaml")], run=False)
         assert isinstance(cli.model, NetworkTraining)

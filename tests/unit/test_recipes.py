@@ -12,6 +12,7 @@ import torch
 import yaml
 from jsonargparse import Namespace
 
+from lightning_nas import Fidelity, MultiTrialSearch, RandomSearch, SupernetSpace
 from lightning_nas.cli import NasCLI
 
 # Lightning's command line uses parts of jsonargparse that the next major version drops.
@@ -104,6 +105,68 @@ GDAS_IMAGENET: Recipe = {
     "trainer": {"max_epochs": 250},
     "drop_path": None,
 }
+# Zoph & Le, "Neural Architecture Search with Reinforcement Learning", ICLR 2017, sections 3 and 4.1.
+REINFORCE_SEARCH: Recipe = {
+    "model.space": {"heights": (1, 3, 5, 7), "widths": (1, 3, 5, 7), "filters": (24, 36, 48, 64), "strides": (1,)}
+    | {"depths": (6, 8, 10, 12, 14, 16, 18, 20)},
+    "model.skeleton": {"channels": 64},
+    "model.evaluator.datamodule": {"validation": 0.1},
+    "model.evaluator.optimizer": {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4},
+    "model": {"hidden": 35, "layers": 2, "init_range": 0.08, "trials": 12800, "round_size": 8},
+    "model.optimizer": {"lr": 6e-4},
+    "model.fidelity": {"epochs": 50, "share": 1.0, "cells": None},
+    "model.reward": {"last": 5, "power": 3.0},
+    "model.fixed": {1600 * step: {"depth": str(6 + 2 * step)} for step in range(8)},
+}
+# Zoph, Vasudevan, Shlens & Le, "Learning Transferable Architectures for Scalable Image Recognition", CVPR 2018, and
+# https://github.com/tensorflow/models, research/slim/nets/nasnet.
+NASNET_SEARCH: Recipe = {
+    "model.space": {"blocks": 5},
+    "model.skeleton": {"cells": 8, "channels": 32},
+    "model.evaluator.datamodule": {"validation": 0.1},
+    "model.evaluator.optimizer": {"momentum": 0.9, "schedule": "cosine"},
+    "model": {"hidden": 100, "layers": 1, "init_range": 0.1, "trials": 20000, "round_size": 20},
+    "model.optimizer": {"lr": 3.5e-4},
+    "model.rule": {"entropy_weight": 1e-5, "baseline_decay": 0.95},
+    "model.fidelity": {"epochs": 20, "share": 1.0, "cells": None},
+}
+NASNET_RETRAIN: Recipe = {
+    "genotype": "NASNET_A",
+    "model.skeleton": {"cells": 20, "channels": 32, "classes": 10, "stem": "cifar", "auxiliary": True},
+    "model.optimizer": {"lr": 0.025, "lr_min": 0.0, "schedule": "cosine", "momentum": 0.9, "weight_decay": 5e-4},
+    "model.task": {"auxiliary_weight": 0.4, "label_smoothing": 0.0},
+    "model": {"clip": 5.0, "epochs": None},
+    "data": {"batch_size": 32, "validation": 0.0, "crop": 4, "flip": True},
+    "trainer": {"max_epochs": 600},
+    "drop_path": 0.4,
+}
+NASNET_IMAGENET: Recipe = {
+    "genotype": "NASNET_A",
+    "model.skeleton": {"cells": 14, "channels": 44, "classes": 1000, "stem": "imagenet", "auxiliary": True},
+    "model.optimizer": {"schedule": "exponential", "gamma": round(0.97 ** (1 / 2.4), 5), "weight_decay": 4e-5},
+    "model.task": {"auxiliary_weight": 0.4, "label_smoothing": 0.1},
+    "model": {"clip": 10.0, "epochs": None},
+    "data": {"size": 224},
+    "drop_path": None,
+}
+# Real, Aggarwal, Huang & Le, "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019.
+EVOLUTION_SEARCH: Recipe = {
+    "model.space": {"blocks": 5},
+    "model.skeleton": {"cells": 11, "channels": 24},
+    "model.evaluator.datamodule": {"validation": 0.1},
+    "model": {"population": 100, "sample": 25, "trials": 20000},
+    "model.fidelity": {"epochs": 25, "share": 1.0, "cells": None},
+}
+# Liu, Simonyan & Yang, "DARTS", ICLR 2019, section 3.3: random search.
+RANDOM_SEARCH: Recipe = {
+    "model.skeleton": DARTS_RETRAIN["model.skeleton"],
+    "model.evaluator.optimizer": DARTS_RETRAIN["model.optimizer"],
+    "model.evaluator": {"clip": 5.0, "inherit": "own"},
+    "model.evaluator.datamodule": DARTS_RETRAIN["data"] | {"validation": 0.5},
+    "model.task": DARTS_RETRAIN["model.task"],
+    "model": {"trials": 24},
+    "model.fidelity": {"epochs": 100, "share": 1.0, "cells": None},
+}
 RECIPES: dict[str, Recipe] = {
     "darts/cifar10_search.yaml": DARTS_SEARCH,
     "darts/cifar10_search_second_order.yaml": DARTS_SEARCH | {"model": DARTS_SEARCH["model"] | {"order": 2}},
@@ -116,8 +179,28 @@ RECIPES: dict[str, Recipe] = {
     "gdas/nasbench201_search.yaml": GDAS_NASBENCH201,
     "gdas/cifar10_retrain.yaml": GDAS_RETRAIN,
     "gdas/imagenet_retrain.yaml": GDAS_IMAGENET,
+    "reinforce/cifar10_search.yaml": REINFORCE_SEARCH,
+    "nasnet/cifar10_search.yaml": NASNET_SEARCH,
+    "nasnet/cifar10_retrain.yaml": NASNET_RETRAIN,
+    "nasnet/imagenet_retrain.yaml": NASNET_IMAGENET,
+    "evolution/cifar10_search.yaml": EVOLUTION_SEARCH,
+    "random/cifar10_search.yaml": RANDOM_SEARCH,
 }
+OTHERS = {  # combinations of recipes, settings of our own
+    "darts/cifar10_run.yaml",
+    "evolution/cifar10_search_inheritance.yaml",
+    "halving/cifar10_search.yaml",
+    "nasnet/cifar10_small.yaml",
+    "reinforce/cifar10_small.yaml",
+}
+NASNET = (
+    "skip_connect conv_3x1_1x3 conv_7x1_1x7 dil_conv_3x3 avg_pool_3x3 max_pool_3x3 max_pool_5x5 max_pool_7x7 "
+    "nor_conv_1x1 nor_conv_3x3 sep_conv_3x3 sep_conv_5x5 sep_conv_7x7"
+)
+AMOEBANET = "skip_connect sep_conv_3x3 sep_conv_5x5 sep_conv_7x7 avg_pool_3x3 max_pool_3x3 dil_conv_3x3 conv_7x1_1x7"
 CANDIDATES = {
+    "nasnet": NASNET,
+    "evolution": AMOEBANET,
     "DartsSpace": "none max_pool_3x3 avg_pool_3x3 skip_connect sep_conv_3x3 sep_conv_5x5 dil_conv_3x3 dil_conv_5x5",
     "NasBench201Space": "none skip_connect nor_conv_1x1 nor_conv_3x3 avg_pool_3x3",
 }
@@ -174,19 +257,18 @@ def test_config_holds_the_recipe(file: str) -> None:
     cli = parsed(f"configs/{file}")
     compare(cli.config, RECIPES[file])
     space = cli.model.space
-    assert list(space.candidates) == CANDIDATES[type(space).__name__].split()
+    if isinstance(space, SupernetSpace):  # a chain has none
+        candidates = CANDIDATES.get(Path(file).parent.name) or CANDIDATES[type(space).__name__]
+        assert list(space.candidates) == candidates.split()
 
 
 def test_every_full_config_has_a_recipe() -> None:
-    files = {
-        str(p.relative_to(ROOT / "configs"))
-        for kind in ("darts", "gdas")
-        for p in (ROOT / "configs" / kind).glob("*.yaml")
-    }
-    assert files == {*RECIPES, "darts/cifar10_run.yaml"}, "Give the new config a place in RECIPES."
+    files = {str(path.relative_to(ROOT / "configs")) for path in (ROOT / "configs").glob("*/*.yaml")}
+    files = {file for file in files if not file.startswith("smoke/")}
+    assert files == {*RECIPES, *OTHERS}, "Give the new config a place in RECIPES."
 
 
-@pytest.mark.parametrize("file", [file for file in RECIPES if "search" in file])
+@pytest.mark.parametrize("file", [file for file, recipe in RECIPES.items() if "model.architecture_optimizer" in recipe])
 def test_recipe_is_what_the_class_does_by_default(file: str) -> None:
     """The presets' own defaults are the authors' recipes too."""
     search = parsed(f"configs/{file}").model
@@ -195,6 +277,22 @@ def test_recipe_is_what_the_class_does_by_default(file: str) -> None:
     assert bare.architecture_optimizer == search.architecture_optimizer
     assert bare.clip == search.clip
     assert getattr(bare.relaxation, "inactive_gradient", None) == getattr(search.relaxation, "inactive_gradient", None)
+
+
+@pytest.mark.parametrize("file", [file for file, recipe in RECIPES.items() if "model.fidelity" in recipe])
+def test_method_trains_children_by_the_recipe_by_default(file: str) -> None:
+    """Except for random search, whose 24 large networks are not what one wants by default."""
+    search = parsed(f"configs/{file}").model
+    assert isinstance(search, MultiTrialSearch)
+    bare = type(search)(search.space, search.evaluator)
+    if isinstance(search, RandomSearch):
+        assert (bare.trials, bare.sampler.fidelity) == (100, Fidelity(epochs=20))
+        return
+    assert (bare.trials, bare.round_size) == (search.trials, search.round_size)
+    assert bare.sampler.fidelity == search.sampler.fidelity
+    assert bare.reward.config() == search.reward.config()
+    wanted, found = search.sampler.config()["init_args"], bare.sampler.config()["init_args"]
+    assert found | {"fixed": None} == wanted | {"fixed": None}  # the growing depth belongs to the chain
 
 
 def test_darts_protocol() -> None:
