@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from lightning_nas import CellSkeleton
+from lightning_nas.config import instantiate
 from lightning_nas.spaces import published, published_names
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +26,10 @@ def blocks(file: str) -> list[str]:
     found = BLOCK.findall((ROOT / file).read_text())
     assert found, f"{file} shows no Python"
     return found
+
+
+def yaml_blocks(file: str) -> list[str]:
+    return re.findall(r"^```yaml\n(.*?)^```$", (ROOT / file).read_text(), re.DOTALL | re.MULTILINE)
 
 
 def write(file: str, folder: Path) -> list[str]:
@@ -63,10 +69,10 @@ def test_own_parts_keep_the_contracts_and_search(page: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("page", ["own-space", "own-method"])
 def test_own_classes_in_yaml(page: str, tmp_path: Path) -> None:
     write(f"docs/{page}.md", tmp_path)
-    yaml = re.search(r"^```yaml\n(.*?)^```$", (ROOT / f"docs/{page}.md").read_text(), re.DOTALL | re.MULTILINE)
+    shown = yaml_blocks(f"docs/{page}.md")
     model = (
-        yaml[1]
-        if yaml
+        shown[0]
+        if shown
         else (
             "model:\n  class_path: my_method.SigmoidSearch\n  init_args:\n    space: {class_path: NasBench201Space}\n"
             "    skeleton: {class_path: StagedSkeleton, init_args: {cells_per_stage: 1, channels: 4, in_channels: 1}}\n"
@@ -80,8 +86,36 @@ def test_own_classes_in_yaml(page: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_children_in_yaml_go_on(tmp_path: Path) -> None:
+    """The config as it stands, twice: the second run trains nothing."""
+    (config,) = yaml_blocks("docs/children.md")
+    (tmp_path / "config.yaml").write_text(config)
+    for _ in range(2):
+        python("-m", "lightning_nas", "fit", "--config", "config.yaml", folder=tmp_path)
+        lines = (tmp_path / "runs/evolution/trials.jsonl").read_text().splitlines()
+        assert len(lines) == 6
+    assert (tmp_path / "runs/evolution/genotype.yaml").is_file()
+
+
+def test_callbacks_in_yaml_are_constructed() -> None:
+    for block in yaml_blocks("docs/training.md"):
+        for callback in yaml.safe_load(block)["callbacks"]:
+            made = instantiate(callback)
+            for name in callback["init_args"]:
+                assert getattr(made, name), name
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "file", ["README.md", "docs/quickstart.md", "docs/own-data.md", "docs/training.md", "docs/design.md"]
+    "file",
+    [
+        "README.md",
+        "docs/quickstart.md",
+        "docs/own-data.md",
+        "docs/training.md",
+        "docs/children.md",
+        "docs/design.md",
+    ],
 )
 def test_examples_run(file: str, tmp_path: Path) -> None:
     (tmp_path / "example.py").write_text("\n\n".join(blocks(file)))
