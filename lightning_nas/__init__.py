@@ -3,6 +3,7 @@
 from lightning_nas.anchors import Anchors
 from lightning_nas.config import Configurable
 from lightning_nas.controller import LogitsController, LstmController, Ppo, Reinforce
+from lightning_nas.derivation import Derivation
 from lightning_nas.edge import Architecture, Edge, EdgeGroup, EdgeWeights
 from lightning_nas.evaluator import Evaluator, FitEvaluator, Job, TableEvaluator
 from lightning_nas.genotype import Condition, Decision, Genotype
@@ -27,7 +28,14 @@ from lightning_nas.sampler import (
     SuccessiveHalving,
     UniformSampler,
 )
-from lightning_nas.search import DifferentiableSearch, MultiTrialSearch, SearchModule, TooManyFailuresError
+from lightning_nas.search import (
+    DifferentiableSearch,
+    MultiTrialSearch,
+    SearchModule,
+    SupernetSearch,
+    TooManyFailuresError,
+    WeightSharingSearch,
+)
 from lightning_nas.skeleton import CellSkeleton, NetworkOutput, Norm, Skeleton, StagedSkeleton
 from lightning_nas.space import EdgewiseSpace, SearchSpace, SupernetSpace
 from lightning_nas.task import Classification, Task
@@ -44,6 +52,7 @@ __all__ = [
     "Configurable",
     "DartsSearch",
     "Decision",
+    "Derivation",
     "DifferentiableSearch",
     "Edge",
     "EdgeGroup",
@@ -84,12 +93,14 @@ __all__ = [
     "Softmax",
     "StagedSkeleton",
     "SuccessiveHalving",
+    "SupernetSearch",
     "SupernetSpace",
     "TableEvaluator",
     "Task",
     "TooManyFailuresError",
     "Trial",
     "UniformSampler",
+    "WeightSharingSearch",
     "WeightStore",
     "best_trial",
 ]

@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lightning_nas.genotype import Genotype
-from lightning_nas.search import DifferentiableSearch, MultiTrialSearch, SearchModule
+from lightning_nas.search import DifferentiableSearch, MultiTrialSearch, SearchModule, WeightSharingSearch
 from lightning_nas.space import SearchSpace
 
 
@@ -43,8 +43,11 @@ def as_multi_trial(module: LightningModule, callback: Callback) -> MultiTrialSea
 def sound_genotype(search: SearchModule) -> Genotype | None:
     """The genotype at present; None if it would mean nothing.
 
-    So it is with architecture parameters that are not finite, and before the first child that did not fail.
+    So it is with architecture parameters that are not finite, before the first child that did not fail, and before the
+    first derivation from a supernet that is shared.
     """
+    if isinstance(search, WeightSharingSearch) and not search.candidates:
+        return None
     if isinstance(search, MultiTrialSearch) and search.best is None:
         return None
     if isinstance(search, DifferentiableSearch):

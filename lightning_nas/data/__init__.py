@@ -9,6 +9,7 @@ from lightning_nas.data.cifar import Cifar10, Cifar100
 from lightning_nas.data.digits import Digits
 from lightning_nas.data.fashion_mnist import FashionMnist
 from lightning_nas.data.image_folder import ImageFolder
+from lightning_nas.data.phased import Phased
 
 __all__ = [
     "Augment",
@@ -19,4 +20,5 @@ __all__ = [
     "FashionMnist",
     "ImageData",
     "ImageFolder",
+    "Phased",
 ]

@@ -143,12 +143,15 @@ class Bilevel(L.LightningDataModule, Configurable):
         assert loader is not None, "setup() comes first"
         return {name: getattr(loader, name) for name in _KEPT}
 
-    def train_dataloader(self) -> CombinedLoader:
-        """Both halves together; the shorter one starts again until the longer one ends."""
+    def half_loaders(self) -> dict[str, DataLoader[Any]]:
+        """A shuffled loader for each half."""
         options = self._options() | {"drop_last": self._template is not None and self._template.drop_last}
         halves = self._halves.items()
-        loaders = {name: training_loader(half, trainer=self.trainer, key=name, **options) for name, half in halves}
-        return CombinedLoader(loaders, "max_size_cycle")
+        return {name: training_loader(half, trainer=self.trainer, key=name, **options) for name, half in halves}
+
+    def train_dataloader(self) -> CombinedLoader:
+        """Both halves together; the shorter one starts again until the longer one ends."""
+        return CombinedLoader(self.half_loaders(), "max_size_cycle")
 
     def val_dataloader(self) -> Any:
         """The inner module's validation loader, or the architecture half in fixed order."""
@@ -180,7 +183,7 @@ class Bilevel(L.LightningDataModule, Configurable):
 
     def _each(self, batch: Any, hook: Any) -> Any:
         training = self.trainer is None or self.trainer.training
-        if training and isinstance(batch, dict) and tuple(batch) == PARTS:
+        if training and isinstance(batch, dict) and batch and set(batch) <= set(PARTS):
             return {name: hook(part) for name, part in batch.items()}
         return hook(batch)
 

@@ -66,7 +66,8 @@ def training_batches(trainer: Trainer, pl_module: LightningModule, count: int) -
     Raises:
         MisconfigurationException: the training data cannot be read a second time.
     """
-    loader = trainer.train_dataloader
+    given = trainer.train_dataloader
+    loader = getattr(given, "training", given)  # where an epoch has phases, that of the weights
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
         raise MisconfigurationException(
             f"WeightInheritance(recalibrate={count}): the training data is a {type(loader).__name__} that can be read "

@@ -4,5 +4,14 @@ from lightning_nas.search.base import SearchModule
 from lightning_nas.search.differentiable import DifferentiableSearch
 from lightning_nas.search.multi_trial import MultiTrialSearch
 from lightning_nas.search.progress import TooManyFailuresError
+from lightning_nas.search.supernet import SupernetSearch
+from lightning_nas.search.weight_sharing import WeightSharingSearch
 
-__all__ = ["DifferentiableSearch", "MultiTrialSearch", "SearchModule", "TooManyFailuresError"]
+__all__ = [
+    "DifferentiableSearch",
+    "MultiTrialSearch",
+    "SearchModule",
+    "SupernetSearch",
+    "TooManyFailuresError",
+    "WeightSharingSearch",
+]

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torchmetrics import MeanMetric
-from typing_extensions import override
 
 from lightning_nas.edge import Architecture
 from lightning_nas.functional.gradients import frozen, gradients
@@ -23,21 +20,20 @@ from lightning_nas.genotype import Genotype
 from lightning_nas.optimizer import Adam, Sgd
 from lightning_nas.parallel import average_tensors
 from lightning_nas.relaxation import Parameters, Relaxation
-from lightning_nas.search.base import SearchModule
-from lightning_nas.skeleton import Skeleton, batch_statistics
+from lightning_nas.search.supernet import SupernetSearch
+from lightning_nas.skeleton import Skeleton
 from lightning_nas.space import SupernetSpace
-from lightning_nas.task import Classification, Task
+from lightning_nas.task import Task
 
 Extraction = Callable[[Mapping[str, Tensor], SupernetSpace], Genotype]
 """From the probabilities of each group to a genotype, in place of the space's own rule."""
 
 
-class DifferentiableSearch(SearchModule):
+class DifferentiableSearch(SupernetSearch):
     """Bilevel search: each batch a step of the architecture on one half of the data, then one of the weights.
 
     Gradients are split: the architecture step computes those of the architecture parameters alone, the weight step
-    those of the weights alone. Under DDP they are averaged here, for the parameters that took part; so a sampled path
-    needs no flag, and alphas and weights are equal on all ranks.
+    those of the weights alone. Under DDP both are averaged, so alphas and weights are equal on all ranks.
 
     Args:
         space: where to search.
@@ -74,26 +70,20 @@ class DifferentiableSearch(SearchModule):
         epsilon: float = 0.01,
         warmup_epochs: int = 0,
     ) -> None:
-        super().__init__(space, skeleton, task or Classification(), epochs)
+        super().__init__(space, skeleton, task, optimizer, clip, epochs)
         if order not in (1, 2):
             raise ValueError(f"{type(self).__name__}(order={order}): give 1 or 2.")
-        if clip is not None and clip <= 0:
-            raise ValueError(f"{type(self).__name__}(clip={clip}): give a positive number, or None for no clipping.")
         if epsilon <= 0:
             raise ValueError(f"{type(self).__name__}(epsilon={epsilon}): give a positive number, 0.01 in the paper.")
         if warmup_epochs < 0:
             raise ValueError(f"{type(self).__name__}(warmup_epochs={warmup_epochs}): give a number of 0 or more.")
-        self.space: SupernetSpace = space
         self.epsilon, self.warmup_epochs = epsilon, warmup_epochs
-        self.order, self.clip, self.extraction = order, clip, extraction
-        self.optimizer, self.architecture_optimizer = optimizer, architecture_optimizer
+        self.order, self.extraction = order, extraction
+        self.architecture_optimizer = architecture_optimizer
         self.relaxation = relaxation
-        self.supernet = space.build(None, skeleton)
         self.architecture = nn.ModuleDict(
             {name: nn.ParameterDict(relaxation.init(group)) for name, group in space.groups.items()}
         )
-        self.val_metric, self.discrete_metric = self.task.metric(skeleton), self.task.metric(skeleton)
-        self.val_loss = MeanMetric()
 
     def recorded(self) -> dict[str, Any]:
         """The arguments but for `extraction`, a function, which has no plain form."""
@@ -114,8 +104,7 @@ class DifferentiableSearch(SearchModule):
         probabilities = {name: value.cpu() for name, value in self.probabilities().items()}
         return self.extraction(probabilities, self.space) if self.extraction else self.space.discretize(probabilities)
 
-    def relax(self, purpose: str, batch_idx: int) -> Architecture:
-        """The architecture to run for a purpose in a batch: the same on all ranks, and when it is asked for again."""
+    def draw(self, purpose: str, batch_idx: int) -> Architecture:
         source = generator(self.seed, "relaxation", purpose, self.current_epoch, batch_idx)
         architecture: Architecture = self.relaxation(self.architecture_parameters, source)
         return architecture
@@ -151,12 +140,12 @@ class DifferentiableSearch(SearchModule):
             if self.current_epoch >= self.warmup_epochs:
                 found = self._architecture_step(batch, batch_idx, weight_optimizer, architecture_optimizer)
                 self.log("search/arch_loss", found, batch_size=size)
-            loss = self._weight_step(batch["train"], batch_idx, weight_optimizer)
+            loss = self.weight_step(batch["train"], batch_idx, weight_optimizer)
         self.guard_loss(loss, batch_idx)
         self.log("train/loss", loss, prog_bar=True, batch_size=size)
 
     def _loss(self, batch: Any, purpose: str, batch_idx: int) -> Tensor:
-        output = self.supernet(self.inputs(batch), self.relax(purpose, batch_idx))
+        output = self.supernet(self.inputs(batch), self.draw(purpose, batch_idx))
         return self.task.loss(output, batch)
 
     def _architecture_step(
@@ -195,27 +184,8 @@ class DifferentiableSearch(SearchModule):
         s = self.optimizer
         return SgdStep(optimizer.param_groups[0]["lr"], s.momentum, s.weight_decay, s.nesterov, buffers)
 
-    def _weight_step(self, batch: Any, batch_idx: int, optimizer: LightningOptimizer) -> Tensor:
-        weights = list(self.supernet.parameters())
-        with torch.no_grad():
-            architecture = self.relax("weights", batch_idx)
-        loss = self.task.loss(self.supernet(self.inputs(batch), architecture), batch)
-        found = torch.autograd.grad(loss, weights, allow_unused=True)
-        took_part = [gradient for gradient in found if gradient is not None]
-        averaged = iter(average_tensors(took_part, self.trainer.strategy))
-        for weight, gradient in zip(weights, found, strict=True):
-            weight.grad = None if gradient is None else next(averaged)
-        optimizer.step()
-        return loss.detach()
-
-    @override
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        if self.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.clip)
-
     def on_train_epoch_end(self) -> None:
         super().on_train_epoch_end()
-        self.lr_schedulers().step()  # type: ignore[union-attr]
         for name, probabilities in self.probabilities().items():
             self.log(f"search/entropy/{name}", entropy(probabilities), sync_dist=True)
 
@@ -223,26 +193,3 @@ class DifferentiableSearch(SearchModule):
         weights = self.optimizer.build(self.supernet.parameters())
         architecture = self.architecture_optimizer.build(self.architecture.parameters())
         return [weights, architecture], [self.optimizer.scheduler(weights, self.horizon)]
-
-    # --- validation -------------------------------------------------------------------------------------------------
-
-    def on_validation_epoch_start(self) -> None:
-        super().on_validation_epoch_start()
-        self._discrete = self.space.path(self.derive())
-
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Accuracy of the relaxed supernet, and of the architecture that would be extracted now.
-
-        The latter normalises with each batch's statistics: the running ones describe the mixture of all candidates.
-        """
-        self.check_batch(batch, "validation")
-        inputs = self.inputs(batch)
-        relaxed = self.supernet(inputs, self.relax("validation", batch_idx))
-        self.val_loss.update(self.task.loss(relaxed, batch))
-        self.task.update(self.val_metric, relaxed, batch)
-        with batch_statistics(self.supernet):
-            self.task.update(self.discrete_metric, self.supernet(inputs, self._discrete), batch)
-        name = f"val/{self.task.metric_name}"
-        self.log("val/loss", self.val_loss, on_step=False, on_epoch=True)
-        self.log(name, self.val_metric, on_step=False, on_epoch=True, prog_bar=True)
-        self.log(f"{name}_discrete", self.discrete_metric, on_step=False, on_epoch=True, prog_bar=True)

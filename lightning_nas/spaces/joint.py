@@ -88,11 +88,15 @@ def _moves(norm: BatchNorm) -> bool:
 
 @torch.no_grad()
 def _move(norms: Sequence[BatchNorm], means: Sequence[Tensor], variances: Sequence[Tensor]) -> None:
-    momentum = norms[0].momentum
-    assert momentum is not None
+    counts = [_given(n.num_batches_tracked) for n in norms]
+    torch._foreach_add_(counts, 1)
     buffers = [_given(n.running_mean) for n in norms] + [_given(n.running_var) for n in norms]
-    torch._foreach_lerp_(buffers, [*means, *variances], momentum)
-    torch._foreach_add_([_given(n.num_batches_tracked) for n in norms], 1)
+    momentum = norms[0].momentum
+    if momentum is not None:
+        torch._foreach_lerp_(buffers, [*means, *variances], momentum)
+        return
+    for buffer, value, count in zip(buffers, [*means, *variances], counts * 2, strict=True):
+        buffer.lerp_(value, 1.0 / count.to(value.dtype))  # None: the mean over all batches
 
 
 def _affine(norms: Sequence[BatchNorm], scale_E: Tensor | None, x_BDhw: Tensor) -> tuple[Tensor | None, Tensor | None]:

@@ -9,8 +9,10 @@ import pytest
 
 import lightning_nas
 from lightning_nas import (
+    Adam,
     CellSkeleton,
     DartsSearch,
+    Derivation,
     DifferentiableSearch,
     EvolutionSearch,
     Fidelity,
@@ -26,8 +28,9 @@ from lightning_nas import (
     SearchModule,
     Softmax,
     StagedSkeleton,
+    WeightSharingSearch,
 )
-from lightning_nas.data import Digits
+from lightning_nas.data import Digits, Phased
 from lightning_nas.spaces import ChainSkeleton, ConvChainSpace, DartsSpace, NasBench201Space, NasnetSpace
 from lightning_nas.testing import BoringSkeleton, BoringSpace, RelaxationContract, SearchContract
 
@@ -39,6 +42,10 @@ FAST = Fidelity(epochs=1, share=0.1)
 
 def children() -> FitEvaluator:
     return FitEvaluator(Digits(batch_size=64, validation=0.1))
+
+
+def two_phases(sampler_steps: int) -> Phased:
+    return Phased(Digits(batch_size=64, validation=0.1), fraction=0.5, weight_steps=4, sampler_steps=sampler_steps)
 
 
 # What each search is tested with; a new search takes its place here.
@@ -65,6 +72,9 @@ SEARCHES: dict[str, Callable[[], SearchModule]] = {
     "EvolutionSearch": lambda: EvolutionSearch(
         DartsSpace(nodes=2), children(), CELLS, population=2, sample=1, trials=4, fidelity=FAST
     ),
+    "WeightSharingSearch": lambda: WeightSharingSearch(
+        LogitsController(BoringSpace(), optimizer=Adam(0.1)), BoringSkeleton(in_channels=1), Derivation(4, round_size=2)
+    ),
     "RandomSearch": lambda: RandomSearch(BoringSpace(), children(), BoringSkeleton(in_channels=1), FAST, trials=4),
 }
 # A new relaxation takes its place here; True: the seed matters.
@@ -80,9 +90,12 @@ def name_of(case: str) -> str:
 
 
 for _case, _make in SEARCHES.items():
-    _members = {"search": lambda self, make=_make: make()}
-    if isinstance(_make(), MultiTrialSearch):  # its batches are its own
+    _members, _made = {"search": lambda self, make=_make: make()}, _make()
+    if isinstance(_made, MultiTrialSearch):  # its batches are its own
         _members["datamodule"] = lambda self: None
+    if isinstance(_made, WeightSharingSearch):
+        learns = any(True for _ in _made.sampler.parameters())
+        _members["datamodule"] = lambda self, steps=(5 if learns else 0): two_phases(steps)
     globals()[name_of(_case)] = type(name_of(_case), (SearchContract,), _members)
 for _case, (_make_one, _stochastic) in RELAXATIONS.items():
     _members = {"relaxation": lambda self, make=_make_one: make(), "stochastic": _stochastic}

@@ -27,7 +27,8 @@ PARTS = CORE | {
     "cost",
     "reward",
 }
-TRAINING = PARTS | {"module", "controller", "training", "inheritance", "reduced_fidelity", "data"}
+FITS = ("module", "controller", "training", "inheritance", "reduced_fidelity", "path_score", "derivation")
+TRAINING = PARTS | {*FITS, "data"}
 EVALUATION = TRAINING | {"evaluator"}
 SEARCH = EVALUATION | {"search"}
 CALLBACKS = SEARCH | {"callbacks"}
@@ -39,7 +40,7 @@ MAY_IMPORT = (
     | dict.fromkeys(CORE - GROUND, CORE)
     | dict.fromkeys(PARTS - CORE, PARTS)
     | {"spaces": PARTS | {"spaces"}}
-    | dict.fromkeys(("module", "controller", "training", "inheritance", "reduced_fidelity"), TRAINING)
+    | dict.fromkeys(FITS, TRAINING)
     | {"evaluator": EVALUATION, "search": SEARCH}
     | {"callbacks": CALLBACKS, "methods": METHODS, "testing": ALL - {"methods", "chain", "cli", "__main__"}}
     | dict.fromkeys(("__init__", "chain", "cli", "__main__"), ALL)

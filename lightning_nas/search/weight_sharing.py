@@ -1,0 +1,300 @@
+"""The family of searches in which all children are paths of one supernet."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from typing_extensions import override
+
+from lightning_nas.derivation import Derivation
+from lightning_nas.edge import Architecture
+from lightning_nas.functional.gradients import gradients
+from lightning_nas.functional.seeding import generator
+from lightning_nas.genotype import Genotype
+from lightning_nas.inheritance.reading import kept_random_numbers, training_batches
+from lightning_nas.optimizer import Sgd
+from lightning_nas.parallel import average_tensors
+from lightning_nas.path_score import Path, evaluating, score_path
+from lightning_nas.reward import MetricReward, Reward
+from lightning_nas.sampler import Sampler
+from lightning_nas.search.candidates import write_candidates
+from lightning_nas.search.supernet import SupernetSearch
+from lightning_nas.search.undisturbed import undisturbed
+from lightning_nas.skeleton import NetworkOutput, Skeleton
+from lightning_nas.space import SupernetSpace
+from lightning_nas.task import Task
+from lightning_nas.trial import Evaluation, Proposal, Trial, best_trials
+
+_STATE = "weight_sharing"
+Phase = Literal["train", "val"]
+
+
+class WeightSharingSearch(SupernetSearch):
+    """Trains one supernet on sampled paths; the sampler learns from what paths with these weights are worth.
+
+    An epoch has two phases, which the data module `Phased` makes: batches that train the weights, each on one path, and
+    batches of other images that each give one path its reward. After `round_size` of them the sampler learns. Only the
+    path that was drawn runs. The result is derived from validation images: see `Derivation`. All scored candidates are
+    written to `candidates/epoch_<n>.csv` in the log folder and shown in TensorBoard.
+
+    Args:
+        sampler: draws the paths and learns.
+        skeleton: sizes of the supernet.
+        derivation: how the result is chosen; None is the best of ten paths on one batch.
+        reward: from the accuracy of a path on a batch to what the sampler learns from; None is the accuracy itself.
+        task: as in `SupernetSearch`.
+        optimizer: as in `SupernetSearch`.
+        clip: as in `SupernetSearch`.
+        epochs: as in `SupernetSearch`.
+        round_size: rewards that the sampler learns from at once.
+
+    Raises:
+        ValueError: an argument is out of range, or the sampler's space has no supernet.
+
+    Example:
+        >>> from lightning_nas import StagedSkeleton, UniformSampler
+        >>> from lightning_nas.spaces import NasBench201Space
+        >>> skeleton = StagedSkeleton(channels=4, cells_per_stage=1)
+        >>> search = WeightSharingSearch(UniformSampler(NasBench201Space()), skeleton, Derivation(candidates=100))
+        >>> search.derive() in search.space
+        True
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        skeleton: Skeleton,
+        derivation: Derivation | None = None,
+        reward: Reward | None = None,
+        task: Task | None = None,
+        optimizer: Sgd = Sgd(),
+        clip: float | None = 5.0,
+        epochs: int | None = None,
+        round_size: int = 10,
+    ) -> None:
+        if not isinstance(sampler.space, SupernetSpace):
+            raise ValueError(
+                f"{type(self).__name__}: {type(sampler.space).__name__} has no supernet whose weights children could "
+                "share: give a SupernetSpace, or train children one by one."
+            )
+        if round_size < 1:
+            raise ValueError(f"{type(self).__name__}(round_size={round_size}): give at least 1.")
+        super().__init__(sampler.space, skeleton, task, optimizer, clip, epochs)
+        self.sampler, self.derivation = sampler, derivation or Derivation()
+        self.reward, self.round_size = reward or MetricReward(), round_size
+        self.candidates: tuple[Trial, ...] = ()
+        """What the last derivation has scored, the best first."""
+        self._round: list[tuple[Genotype, Tensor]] = []
+        self._scoring: ExitStack | None = None
+        self._batches: list[Any] = []
+
+    # --- what is searched -------------------------------------------------------------------------------------------
+
+    def sample(self, purpose: str, number: int, count: int = 1) -> list[Proposal]:
+        """Paths for a purpose in a batch: the same on all ranks, and when they are asked for again."""
+        with undisturbed():
+            source = generator(self.seed, "path", purpose, self.current_epoch, number)
+            return self.sampler.ask(count, generator=source)
+
+    def draw(self, purpose: str, batch_idx: int) -> Architecture:
+        return self.space.path(self.sample(purpose, batch_idx)[0].genotype)
+
+    def derive(self) -> Genotype:
+        """The best candidate of the last derivation; before the first one a path of the sampler's."""
+        if self.candidates:
+            return self.candidates[0].genotype
+        return self.sampler.ask(1, generator=generator(self.seed, "derive"))[0].genotype
+
+    # --- training ---------------------------------------------------------------------------------------------------
+
+    def on_fit_start(self) -> None:
+        """Refuse data without the two phases, phases that do not fit the sampler, and a fit without validation.
+
+        Raises:
+            MisconfigurationException: names the argument, its value and the remedy.
+        """
+        self.trainer.fit_loop.setup_data()
+        steps = getattr(self.trainer.train_dataloader, "steps", None)
+        name = type(self).__name__
+        if not isinstance(steps, Mapping) or set(steps) != {"train", "val"}:
+            data = type(self.trainer.datamodule).__name__  # type: ignore[attr-defined]
+            raise MisconfigurationException(
+                f"datamodule={data}: {name} trains weights and sampler in two phases of an epoch. Wrap the data "
+                "module: Phased(datamodule, fraction=0.9, sampler_steps=300)."
+            )
+        learns = any(parameter.requires_grad for parameter in self.sampler.parameters())
+        if learns and not steps["val"]:
+            raise MisconfigurationException(
+                f"Phased(sampler_steps=0) would never teach the {type(self.sampler).__name__}: give its phase a "
+                "length, such as sampler_steps=300."
+            )
+        if not learns and steps["val"]:
+            raise MisconfigurationException(
+                f"Phased(sampler_steps={steps['val']}): a {type(self.sampler).__name__} learns nothing from these "
+                "batches: set sampler_steps=0."
+            )
+        self._check_trainer()
+
+    def _check_trainer(self) -> None:
+        trainer = self.trainer
+        limit = trainer.limit_train_batches
+        if not trainer.fast_dev_run and (isinstance(limit, int) or limit != 1.0):  # type: ignore[attr-defined]
+            raise MisconfigurationException(
+                f"Trainer(limit_train_batches={limit}) would cut off the sampler's phase, which comes last (so would "
+                "overfit_batches, and ReducedFidelity(share=...)): set Phased(weight_steps=..., sampler_steps=...)."
+            )
+        if trainer.limit_val_batches == 0:
+            raise MisconfigurationException(
+                f"Trainer(limit_val_batches=0): {type(self).__name__} derives its result on validation images: leave "
+                "it out, and set Derivation(batches=...)."
+            )
+
+    def training_step(self, batch: Mapping[Phase, Any], batch_idx: int) -> None:
+        ((phase, part),) = batch.items()
+        self.check_batch(part, phase)
+        optimizers = self.optimizers()
+        weights, *own = optimizers if isinstance(optimizers, list) else [optimizers]
+        size = len(self.task.inputs(part))
+        with self.explain_out_of_memory(size):
+            if phase == "train":
+                self._stop_scoring()
+                loss = self.weight_step(part, batch_idx, weights)
+                self.guard_loss(loss, batch_idx)
+                self.log("train/loss", loss, prog_bar=True, batch_size=size)
+                return
+            self._score(part, batch_idx)
+        last = batch_idx + 1 == self.trainer.num_training_batches
+        if len(self._round) == self.round_size or last:
+            self._learn(own[0].optimizer)
+        weights.zero_grad()
+        weights.step()  # moves nothing, and makes `global_step` count batches
+
+    def _score(self, batch: Any, batch_idx: int) -> None:
+        """The accuracy of one path on one batch, with the batch's statistics, as the authors of ENAS have it."""
+        if self._scoring is None:  # once a phase: it goes through all modules
+            self._scoring = ExitStack()
+            self._scoring.enter_context(evaluating(self.supernet, "batch"))
+        proposal = self.sample("sampler", batch_idx)[0]
+        path = Path(self.supernet, self.space.path(proposal.genotype))
+        self._round.append((proposal.genotype, score_path(path, [batch], self.task, self.skeleton, self.inputs)))
+
+    def _stop_scoring(self) -> None:
+        if self._scoring is not None:
+            self._scoring.close()
+            self._scoring = None
+
+    def _learn(self, optimizer: torch.optim.Optimizer) -> None:
+        """The sampler learns from a round; all ranks the same, from the mean of their accuracies."""
+        genotypes, scores = zip(*self._round, strict=True)
+        trials = self._trials([Proposal(genotype) for genotype in genotypes], self._averaged(scores))
+        parameters = [p for p in self.sampler.parameters() if p.requires_grad]
+        with undisturbed():
+            for loss in self.sampler.losses(trials):
+                found = average_tensors(gradients(loss, parameters), self.trainer.strategy)
+                for parameter, gradient in zip(parameters, found, strict=True):
+                    parameter.grad = gradient
+                optimizer.step()
+            self.sampler.tell(trials)
+        self._round = []
+        rewards = [float(trial.reward or 0.0) for trial in trials]
+        self.log("search/reward", sum(rewards) / len(rewards), prog_bar=True, batch_size=1)
+        for name, value in self.sampler.figures().items():
+            self.log(f"search/{name}", value, batch_size=1)
+
+    def _averaged(self, scores: Sequence[Tensor]) -> list[float]:
+        """Scores of a round as the mean over ranks, in one copy to the host."""
+        found: list[float] = average_tensors([torch.stack(list(scores)).float()], self.trainer.strategy)[0].tolist()
+        return found
+
+    def _trials(self, proposals: Sequence[Proposal], scores: Sequence[float], first: int | None = None) -> list[Trial]:
+        first = self.sampler.told if first is None else first
+        name = f"val/{self.task.metric_name}"
+        found = []
+        for number, (proposal, score) in enumerate(zip(proposals, scores, strict=True), start=first):
+            metrics = {name: score}
+            reward = self.reward(Evaluation(metrics))
+            found.append(Trial(number, proposal, self.seed, "complete", reward, 0.0, metrics))
+        return found
+
+    def on_train_epoch_end(self) -> None:
+        self._stop_scoring()
+        super().on_train_epoch_end()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        weights = self.optimizer.build(self.supernet.parameters())
+        optimizers: list[torch.optim.Optimizer] = [weights]
+        parameters = [p for p in self.sampler.parameters() if p.requires_grad]
+        if parameters and self.sampler.optimizer is not None:
+            optimizers.append(self.sampler.optimizer.build(parameters))
+        return optimizers, [self.optimizer.scheduler(weights, self.horizon)]
+
+    # --- validation and derivation ----------------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        self._stop_scoring()
+        self._batches = []
+        super().on_validation_epoch_start()
+
+    @override
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        if len(self._batches) < self.derivation.batches:
+            self._batches.append(batch)
+        super().validation_step(batch, batch_idx)
+
+    def validate_supernet(self, inputs: Tensor, batch_idx: int) -> NetworkOutput:
+        """What a path gives that is drawn anew, with the batch's own statistics."""
+        with evaluating(self.supernet, "batch"):
+            return super().validate_supernet(inputs, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        batches, self._batches = self._batches, []
+        trainer = self.trainer
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+            return
+        if self.derivation.is_due(self.current_epoch, trainer.max_epochs or self.horizon):
+            self.candidates = tuple(best_trials(self._candidates(batches), self.derivation.candidates))
+            write_candidates(trainer, self.space, self.candidates, self.current_epoch)
+
+    def _candidates(self, batches: Sequence[Any]) -> list[Trial]:
+        settings = self.derivation
+        sampler = copy.deepcopy(settings.sampler) or self.sampler
+        training: list[Any] = []
+        if settings.statistics == "recalibrated":
+            with kept_random_numbers(self.trainer):
+                training = list(training_batches(self.trainer, self, settings.recalibrate))
+        found: list[Trial] = []
+        with evaluating(self.supernet, settings.statistics), undisturbed():
+            while len(found) < settings.candidates:
+                source = generator(self.seed, "candidates", self.current_epoch, len(found))
+                proposals = sampler.ask(settings.round_size, generator=source)
+                paths = [Path(self.supernet, self.space.path(proposal.genotype)) for proposal in proposals]
+                scores = [self._path_score(path, batches, training) for path in paths]
+                trials = self._trials(proposals, self._averaged(scores), len(found))
+                if settings.sampler is not None:
+                    sampler.tell(trials)
+                found += trials
+        return found
+
+    def _path_score(self, path: Path, batches: Sequence[Any], training: Sequence[Any]) -> Tensor:
+        return score_path(path, batches, self.task, self.skeleton, self.inputs, training)
+
+    # --- checkpoints ------------------------------------------------------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[_STATE] = {
+            "candidates": [trial.to_dict() for trial in self.candidates],
+            "round": [[genotype.to_dict(), float(score)] for genotype, score in self._round],
+        }
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        state = checkpoint[_STATE]
+        self.candidates = tuple(Trial.from_dict(trial) for trial in state["candidates"])
+        self._round = [(Genotype.from_dict(plain), torch.tensor(score)) for plain, score in state["round"]]
