@@ -20,6 +20,7 @@ _SHOWN = 20
 
 def write_candidates(trainer: Trainer, space: SearchSpace, candidates: Sequence[Trial], epoch: int) -> None:
     """Write `candidates/epoch_<n>.csv` in the log folder, the best first, and the first of them to TensorBoard."""
+    folder = Path(trainer.log_dir or trainer.default_root_dir) / "candidates"  # asks all ranks
     if not trainer.is_global_zero:
         return
     names = list(candidates[0].metrics)
@@ -29,7 +30,6 @@ def write_candidates(trainer: Trainer, space: SearchSpace, candidates: Sequence[
     header = ["rank", *names, "genotype"]
     content = io.StringIO()
     csv.writer(content, lineterminator="\n").writerows([header, *rows])
-    folder = Path(trainer.log_dir or trainer.default_root_dir) / "candidates"
     write_atomically(folder / f"epoch_{epoch:04d}.csv", content.getvalue())
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
