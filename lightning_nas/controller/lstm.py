@@ -42,7 +42,8 @@ class LstmController(Controller):
     chooses an operation (`chooses_operation`: all but anchors and names that end in "input..."), the constant is
     `tanh_constant / op_tanh_reduce`. Probabilities, entropies and the skip penalty are those of the shaped logits. Left
     out are the biases of the authors' micro search towards separable convolutions (`b_soft`, `b_soft_no_learn`). The
-    authors draw a skip with sigmoid(2 x) of its shaped logit x, here it is sigmoid(x).
+    authors draw a skip with sigmoid(2 x) of its shaped logit x, here it is sigmoid(x); their macro search, with 1.5 for
+    operations and skips alike, has the probabilities of `tanh_constant=3.0, op_tanh_reduce=2.0` here.
 
     Args:
         space: where to search.
@@ -54,7 +55,7 @@ class LstmController(Controller):
         fidelity: as in `Sampler`.
         fixed: as in `Sampler`.
         temperature: above 1 it evens probabilities out; None leaves the logits as they are.
-        tanh_constant: bound of the logits; 1.10 in ENAS's micro search, 1.5 in its macro search; None sets none.
+        tanh_constant: bound of the logits; 1.10 in ENAS's micro search, None sets none.
         op_tanh_reduce: how many times smaller the bound is for operations; 2.5 in ENAS's micro search.
 
     Raises:
@@ -89,11 +90,16 @@ class LstmController(Controller):
         if op_tanh_reduce != 1.0 and tanh_constant is None:
             raise ValueError(f"LstmController(op_tanh_reduce={op_tanh_reduce}) divides tanh_constant: give that too.")
         self.temperature, self.tanh_constant, self.op_tanh_reduce = temperature, tanh_constant, op_tanh_reduce
+        self.kinds = [kind_of(decision) for decision in space.decisions]
+        self.referred = {name for d in space.decisions if isinstance(d, Anchors) for name in d.earlier}
+        self._add_networks(hidden, layers)
+        self.initialize(init_range)
+
+    def _add_networks(self, hidden: int, layers: int) -> None:
         self.cells = nn.ModuleList(nn.LSTMCell(hidden, hidden) for _ in range(layers))
         self.first = nn.Parameter(torch.empty(hidden))
-        self.kinds = [kind_of(decision) for decision in space.decisions]
         choices = {
-            kind: len(d.options) for kind, d in zip(self.kinds, space.decisions, strict=True) if kind != "anchors"
+            kind: len(d.options) for kind, d in zip(self.kinds, self.space.decisions, strict=True) if kind != "anchors"
         }
         self.embeddings = nn.ModuleDict({kind: nn.Embedding(size, hidden) for kind, size in choices.items()})
         self.heads = nn.ModuleDict({kind: nn.Linear(hidden, size) for kind, size in choices.items()})
@@ -101,8 +107,6 @@ class LstmController(Controller):
             self.previous = nn.Linear(hidden, hidden, bias=False)
             self.current = nn.Linear(hidden, hidden, bias=False)
             self.strength = nn.Linear(hidden, 1, bias=False)
-        self.referred = {name for d in space.decisions if isinstance(d, Anchors) for name in d.earlier}
-        self.initialize(init_range)
 
     def start(self, batch: int) -> LstmState:
         zeros = self.first.new_zeros(batch, len(self.first))
