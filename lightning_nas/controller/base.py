@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lightning_nas.anchors import Anchors
-from lightning_nas.controller.rules import PolicyRule, Reinforce
-from lightning_nas.functional.policy import bernoulli, categorical, draw_bits, draw_option
+from lightning_nas.controller.rules import PolicyRule, Reinforce, Scores
+from lightning_nas.functional.policy import bernoulli, categorical, draw_bits, draw_option, skip_divergence
 from lightning_nas.functional.seeding import current_seed, generator
 from lightning_nas.genotype import Decision, Genotype
 from lightning_nas.optimizer import Adam
@@ -99,8 +99,8 @@ class Controller(Sampler):
             return torch.tensor([[bit == "1" for bit in option] for option in known], device=device)
         return torch.tensor([decision.options.index(option) for option in known], device=device)
 
-    def score(self, genotypes: Sequence[Genotype], fixed: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
-        """Log-probability and entropy (B,) of genotypes under the present policy, in nats, with gradient.
+    def score(self, genotypes: Sequence[Genotype], fixed: Sequence[Sequence[str]]) -> Scores:
+        """Log-probability, entropy and skip penalty of genotypes under the present policy.
 
         Args:
             genotypes: of the space.
@@ -108,7 +108,7 @@ class Controller(Sampler):
         """
         choices = [genotype.as_mapping() for genotype in genotypes]
         device = next(self.parameters()).device
-        log_prob = entropy = torch.zeros(len(genotypes), device=device)
+        log_prob = entropy = penalty = anchors = torch.zeros(len(genotypes), device=device)
         state = self.start(len(genotypes))
         for position, decision in enumerate(self.space.decisions):
             options = [chosen.get(decision.name) for chosen in choices]
@@ -121,8 +121,11 @@ class Controller(Sampler):
             free = torch.tensor([decision.name not in given for given in fixed], device=device)
             counts = (active & free).to(one.dtype)
             log_prob, entropy = log_prob + counts * one, entropy + counts * two
+            if isinstance(decision, Anchors):
+                penalty = penalty + counts * skip_divergence(logits, self.rule.skip_target)
+                anchors = anchors + counts
             state = self.keep(active, self.feed(position, behind, chosen), state)
-        return log_prob, entropy
+        return Scores(log_prob, entropy, penalty / anchors.clamp(min=1.0))
 
     @property
     def baseline(self) -> float | None:
@@ -138,10 +141,10 @@ class Controller(Sampler):
         baseline = float(rewards.mean()) if self.baseline is None else self.baseline
         advantage = (rewards - baseline).to(next(self.parameters()).device)
 
-        def score() -> tuple[Tensor, Tensor]:
-            log_prob, entropy = self.score([t.genotype for t in complete], [t.proposal.fixed for t in complete])
-            self._entropy = float(entropy.detach().mean())
-            return log_prob, entropy
+        def score() -> Scores:
+            scores = self.score([t.genotype for t in complete], [t.proposal.fixed for t in complete])
+            self._entropy = float(scores.entropy.detach().mean())
+            return scores
 
         yield from self.rule.losses(score, advantage)
 

@@ -5,7 +5,6 @@ Source: Zoph & Le, "Neural Architecture Search with Reinforcement Learning", ICL
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -14,8 +13,9 @@ from torch import Tensor, nn
 
 from lightning_nas.anchors import Anchors
 from lightning_nas.controller.base import Controller
+from lightning_nas.controller.kinds import chooses_operation, kind_of
 from lightning_nas.controller.rules import PolicyRule
-from lightning_nas.genotype import Decision
+from lightning_nas.functional.policy import shaped
 from lightning_nas.optimizer import Adam
 from lightning_nas.space import SearchSpace
 from lightning_nas.trial import Fidelity
@@ -37,6 +37,14 @@ class LstmController(Controller):
     same options. For anchors, the probability of an earlier layer j is sigmoid(v . tanh(W_prev h_j + W_curr h)), with
     h_j the hidden state at the decision that stands for the layer.
 
+    Logits, those of anchors too, can be shaped as in ENAS (Pham et al., "Efficient Neural Architecture Search via
+    Parameter Sharing", ICML 2018): divided by `temperature`, then `tanh_constant * tanh(logits)`; where the decision
+    chooses an operation (`chooses_operation`: all but anchors and names that end in "input..."), the constant is
+    `tanh_constant / op_tanh_reduce`. Probabilities, entropies and the skip penalty are those of the shaped logits. Left
+    out are the biases of the authors' micro search towards separable convolutions (`b_soft`, `b_soft_no_learn`). The
+    authors draw a skip with sigmoid(2 x) of its shaped logit x, here it is sigmoid(x); their macro search, with 1.5 for
+    operations and skips alike, has the probabilities of `tanh_constant=3.0, op_tanh_reduce=2.0` here.
+
     Args:
         space: where to search.
         hidden: units of each layer; 35 in the paper, 100 in NASNet's.
@@ -46,15 +54,18 @@ class LstmController(Controller):
         optimizer: Adam of the parameters; None is the paper's, with a rate of 6e-4.
         fidelity: as in `Sampler`.
         fixed: as in `Sampler`.
+        temperature: above 1 it evens probabilities out; None leaves the logits as they are.
+        tanh_constant: bound of the logits; 1.10 in ENAS's micro search, None sets none.
+        op_tanh_reduce: how many times smaller the bound is for operations; 2.5 in ENAS's micro search.
 
     Raises:
-        ValueError: a number that is not positive.
+        ValueError: a number that is not positive, or an `op_tanh_reduce` without a `tanh_constant`.
 
     Example:
         >>> from lightning_nas.spaces import NasBench201Space
         >>> controller = LstmController(NasBench201Space())
         >>> (proposal,) = controller.ask(1, generator=torch.Generator().manual_seed(0))
-        >>> log_prob, entropy = controller.score([proposal.genotype], [()])
+        >>> log_prob, entropy, _ = controller.score([proposal.genotype], [()])
         >>> bool(log_prob < 0), round(entropy.item() / (6 * torch.log(torch.tensor(5.0)).item()), 2)
         (True, 1.0)
     """
@@ -69,16 +80,26 @@ class LstmController(Controller):
         optimizer: Adam | None = None,
         fidelity: Fidelity | None = None,
         fixed: Mapping[int, Mapping[str, str]] | None = None,
+        temperature: float | None = None,
+        tanh_constant: float | None = None,
+        op_tanh_reduce: float = 1.0,
     ) -> None:
         super().__init__(space, rule, optimizer, fidelity, fixed)
-        for name, value in (("hidden", hidden), ("layers", layers), ("init_range", init_range)):
-            if value <= 0:
-                raise ValueError(f"LstmController({name}={value}): give a positive number.")
+        _check_positive(hidden=hidden, layers=layers, init_range=init_range)
+        _check_positive(temperature=temperature, tanh_constant=tanh_constant, op_tanh_reduce=op_tanh_reduce)
+        if op_tanh_reduce != 1.0 and tanh_constant is None:
+            raise ValueError(f"LstmController(op_tanh_reduce={op_tanh_reduce}) divides tanh_constant: give that too.")
+        self.temperature, self.tanh_constant, self.op_tanh_reduce = temperature, tanh_constant, op_tanh_reduce
+        self.kinds = [kind_of(decision) for decision in space.decisions]
+        self.referred = {name for d in space.decisions if isinstance(d, Anchors) for name in d.earlier}
+        self._add_networks(hidden, layers)
+        self.initialize(init_range)
+
+    def _add_networks(self, hidden: int, layers: int) -> None:
         self.cells = nn.ModuleList(nn.LSTMCell(hidden, hidden) for _ in range(layers))
         self.first = nn.Parameter(torch.empty(hidden))
-        self.kinds = [kind_of(decision) for decision in space.decisions]
         choices = {
-            kind: len(d.options) for kind, d in zip(self.kinds, space.decisions, strict=True) if kind != "anchors"
+            kind: len(d.options) for kind, d in zip(self.kinds, self.space.decisions, strict=True) if kind != "anchors"
         }
         self.embeddings = nn.ModuleDict({kind: nn.Embedding(size, hidden) for kind, size in choices.items()})
         self.heads = nn.ModuleDict({kind: nn.Linear(hidden, size) for kind, size in choices.items()})
@@ -86,8 +107,6 @@ class LstmController(Controller):
             self.previous = nn.Linear(hidden, hidden, bias=False)
             self.current = nn.Linear(hidden, hidden, bias=False)
             self.strength = nn.Linear(hidden, 1, bias=False)
-        self.referred = {name for d in space.decisions if isinstance(d, Anchors) for name in d.earlier}
-        self.initialize(init_range)
 
     def start(self, batch: int) -> LstmState:
         zeros = self.first.new_zeros(batch, len(self.first))
@@ -104,8 +123,11 @@ class LstmController(Controller):
         if isinstance(decision, Anchors):
             earlier_BLH = torch.stack([state.seen[name] for name in decision.earlier], 1)
             energy_BLH = torch.tanh(self.previous(earlier_BLH) + self.current(x)[:, None])
-            return self.strength(energy_BLH)[..., 0], behind
-        return self.heads[self.kinds[position]](x), behind
+            return shaped(self.strength(energy_BLH)[..., 0], self.temperature, self.tanh_constant), behind
+        bound = self.tanh_constant
+        if bound is not None and chooses_operation(decision):
+            bound = bound / self.op_tanh_reduce
+        return shaped(self.heads[self.kinds[position]](x), self.temperature, bound), behind
 
     def feed(self, position: int, state: LstmState, chosen: Tensor) -> LstmState:
         decision = self.space.decisions[position]
@@ -127,14 +149,8 @@ class LstmController(Controller):
         return LstmState(torch.where(rows, new.input, old.input), hidden, cells, new.seen)
 
 
-def kind_of(decision: Decision) -> str:
-    """What decisions that share their softmax have in common; a key that a ModuleDict can hold.
-
-    Example:
-        >>> kind_of(Decision("layer.3.filters", ("24", "36"))), kind_of(Anchors.over("layer.3.anchors", ("a",)))
-        ('layer_n_filters_2', 'anchors')
-    """
-    if isinstance(decision, Anchors):
-        return "anchors"
-    pattern = re.sub(r"\.\d+(?=\.)", ".n", decision.name)
-    return re.sub(r"\W", "_", f"{pattern}.{len(decision.options)}")
+def _check_positive(**numbers: float | None) -> None:
+    for name, value in numbers.items():
+        if value is not None and not value > 0:
+            remedy = ", or None to leave it out" if name in ("temperature", "tanh_constant") else ""
+            raise ValueError(f"LstmController({name}={value}): give a positive number{remedy}.")

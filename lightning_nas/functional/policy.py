@@ -1,10 +1,12 @@
 """Log-probabilities, entropies and losses of policies over decisions.
 
-Suffixes of names give the shape: B genotypes, O options of a decision, L earlier layers that anchors may name. Logits
-are floating, indices int64, bits bool.
+Suffixes of names give the shape: B genotypes, O options of a decision, L earlier layers that anchors may name, N either
+of these two. Logits are floating, indices int64, bits bool.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -34,6 +36,37 @@ def bernoulli(logits_BL: Tensor, bits_BL: Tensor) -> tuple[Tensor, Tensor]:
     on_BL, off_BL = F.logsigmoid(logits_BL), F.logsigmoid(-logits_BL)
     entropy_B = -(on_BL.exp() * on_BL + off_BL.exp() * off_BL).sum(-1)
     return torch.where(bits_BL, on_BL, off_BL).sum(-1), entropy_B
+
+
+def shaped(logits_BN: Tensor, temperature: float | None = None, tanh_constant: float | None = None) -> Tensor:
+    """Logits over the temperature, then kept within +-tanh_constant by tanh; None leaves a step out.
+
+    Source: Bello et al., "Neural Combinatorial Optimization with Reinforcement Learning", 2017, as in ENAS (Pham et al.
+    2018).
+
+    Example:
+        >>> shaped(torch.tensor([[0.0, 100.0]]), temperature=5.0, tanh_constant=1.5)
+        tensor([[0.0000, 1.5000]])
+    """
+    if temperature is not None:
+        logits_BN = logits_BN / temperature
+    return logits_BN if tanh_constant is None else tanh_constant * torch.tanh(logits_BN)
+
+
+def skip_divergence(logits_BL: Tensor, target: float) -> Tensor:
+    """KL divergence (B,) of independent bits from bits that are set with probability `target`, in nats.
+
+    Source: Pham et al., "Efficient Neural Architecture Search via Parameter Sharing", ICML 2018: with p the probability
+    of a bit, the sum over the bits of p log(p / target) + (1 - p) log((1 - p) / (1 - target)).
+
+    Example:
+        >>> even, rare = skip_divergence(torch.tensor([[0.0, 0.0], [-2.0, -2.0]]), target=0.5)
+        >>> even.item(), round(rare.item(), 3)
+        (0.0, 0.656)
+    """
+    on_BL, off_BL = F.logsigmoid(logits_BL), F.logsigmoid(-logits_BL)
+    on_term_BL = on_BL.exp() * (on_BL - math.log(target))
+    return (on_term_BL + off_BL.exp() * (off_BL - math.log(1.0 - target))).sum(-1)
 
 
 def draw_option(logits_O: Tensor, generator: torch.Generator) -> int:

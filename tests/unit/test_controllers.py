@@ -17,7 +17,7 @@ from lightning_nas.controller import Controller
 from lightning_nas.functional.seeding import generator
 from lightning_nas.genotype import Genotype
 from lightning_nas.optimizer import Adam
-from lightning_nas.spaces import ConvChainSpace, NasBench201Space
+from lightning_nas.spaces import ConvChainSpace, NasBench201Space, NasnetSpace
 from lightning_nas.testing import BoringSpace
 
 # Options of every kind are few, so that all genotypes can be enumerated: depths of 1 to 3 have 4 + 32 + 512.
@@ -26,6 +26,9 @@ CHAIN = ConvChainSpace(depths=(2, 4, 6), strides=(1, 2))
 KINDS: dict[str, Callable[..., Controller]] = {
     "logits": LogitsController,
     "lstm": lambda space, **more: LstmController(space, hidden=6, **more),
+    "lstm-shaped": lambda space, **more: LstmController(
+        space, hidden=6, temperature=0.7, tanh_constant=1.9, op_tanh_reduce=1.25, **more
+    ),
 }
 FAST = Adam(lr=0.05, betas=(0.9, 0.999), weight_decay=0.0)
 both = pytest.mark.parametrize("kind", KINDS)
@@ -48,6 +51,12 @@ def reference(controller: Controller, genotype: Genotype, fixed: tuple[str, ...]
     x = weights.get("first", torch.zeros(0))
     states = [(torch.zeros_like(x), torch.zeros_like(x)) for _ in range(layers)]
     seen: dict[str, Tensor] = {}
+    temperature = getattr(controller, "temperature", None) or 1.0
+    bound, reduce = getattr(controller, "tanh_constant", None), getattr(controller, "op_tanh_reduce", 1.0)
+
+    def shape(logits: Tensor, reduce: float) -> Tensor:
+        return logits / temperature if bound is None else bound / reduce * (logits / temperature).tanh()
+
     for position, decision in enumerate(controller.space.decisions):
         if decision.name not in choices:
             continue
@@ -67,7 +76,7 @@ def reference(controller: Controller, genotype: Genotype, fixed: tuple[str, ...]
                 scores = [
                     weights["strength.weight"] @ (weights["previous.weight"] @ b + current).tanh() for b in before
                 ]
-                on = torch.cat(scores).sigmoid().tolist()
+                on = shape(torch.cat(scores), 1.0).sigmoid().tolist()
                 x = sum((bit * b for bit, b in zip(bits, before, strict=True)), torch.zeros_like(h)) / (1 + sum(bits))
             else:
                 on = weights[f"tables.{position}"].sigmoid().tolist()
@@ -76,6 +85,7 @@ def reference(controller: Controller, genotype: Genotype, fixed: tuple[str, ...]
             index = list(decision.options).index(option)
             if layers:
                 row = weights[f"heads.{kind}.weight"] @ h + weights[f"heads.{kind}.bias"]
+                row = shape(row, 1.0 if "input" in decision.name else reduce)
                 x = weights[f"embeddings.{kind}.weight"][index]
             else:
                 row = weights[f"tables.{position}"]
@@ -100,14 +110,14 @@ def every(space: SearchSpace, prefix: dict[str, str] | None = None, position: in
 
 
 @both
-@pytest.mark.parametrize("space", [NasBench201Space(), CHAIN], ids=["cell", "chain"])
+@pytest.mark.parametrize("space", [NasBench201Space(), CHAIN, NasnetSpace()], ids=["cell", "chain", "nasnet"])
 def test_score_is_the_probability_of_the_draw(kind: str, space: SearchSpace) -> None:
     controller = strong(kind, space)
     genotypes = [proposal.genotype for proposal in controller.ask(8, generator=generator(0, "ask"))]
     genotypes += [space.sample(generator(0, "sample", index)) for index in range(12)]
     with torch.no_grad():
-        log_prob, _ = controller.score(genotypes, [()] * len(genotypes))
-        alone = [controller.score([genotype], [()])[0].item() for genotype in genotypes]
+        log_prob = controller.score(genotypes, [()] * len(genotypes)).log_prob
+        alone = [controller.score([genotype], [()]).log_prob.item() for genotype in genotypes]
     # Both are float64; sums of some dozen terms in another order.
     assert log_prob.tolist() == pytest.approx([reference(controller, genotype) for genotype in genotypes], rel=1e-10)
     assert log_prob.tolist() == pytest.approx(alone, rel=1e-10)
@@ -121,7 +131,7 @@ def test_probabilities_of_all_genotypes_sum_to_one(kind: str, space: SearchSpace
     genotypes = list(every(space))
     assert len(set(genotypes)) == len(genotypes) == space.size
     controller = strong(kind, space)
-    log_prob, _ = controller.score(genotypes, [()] * len(genotypes))
+    log_prob = controller.score(genotypes, [()] * len(genotypes)).log_prob
     assert log_prob.exp().sum().item() == pytest.approx(1.0, abs=1e-12)
     assert log_prob.exp().max().item() > 4 / len(genotypes), "far from uniform"
     # Draws come as often as their probability says, within four standard deviations.
@@ -141,17 +151,18 @@ def test_fixed_decisions_do_not_count(kind: str) -> None:
     assert {proposal.fixed for proposal in proposals} == {tuple(given)}
     genotypes = [proposal.genotype for proposal in proposals]
     mixed = [proposal.fixed if index % 2 else () for index, proposal in enumerate(proposals)]
-    found, _ = controller.score(genotypes, mixed)
+    found = controller.score(genotypes, mixed).log_prob
     expected = [reference(controller, genotype, fixed) for genotype, fixed in zip(genotypes, mixed, strict=True)]
     assert found.tolist() == pytest.approx(expected, rel=1e-10)
     everything = [tuple(genotype.as_mapping()) for genotype in genotypes]
-    assert [value.abs().max().item() for value in controller.score(genotypes, everything)] == [0.0, 0.0]
+    assert [value.abs().max().item() for value in controller.score(genotypes, everything)] == [0.0] * 3
 
 
 def test_entropy_is_that_of_the_decisions() -> None:
     controller = strong("logits", BoringSpace())
-    log_prob, entropy = controller.score(list(every(controller.space)), [()] * 27)
+    log_prob, entropy, penalty = controller.score(list(every(controller.space)), [()] * 27)
     assert entropy[0].item() == pytest.approx(-(log_prob.exp() * log_prob).sum().item(), rel=1e-12)
+    assert penalty.abs().max() == 0.0, "there are no anchors"
 
 
 def test_attention_knows_what_was_chosen_earlier() -> None:

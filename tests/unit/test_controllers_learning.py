@@ -75,12 +75,12 @@ def test_a_rewarded_genotype_becomes_likelier(kind: str) -> None:
         trials = rewarded(controller, [1.0, 0.0])
         genotypes = [trial.genotype for trial in trials]
         optimizer = FAST.build(list(controller.parameters()))
-        before = controller.score(genotypes, [()] * 2)[0].detach()
+        before = controller.score(genotypes, [()] * 2).log_prob.detach()
         for loss in controller.losses(trials):
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             optimizer.step()
-        after = controller.score(genotypes, [()] * 2)[0].detach()
+        after = controller.score(genotypes, [()] * 2).log_prob.detach()
         assert after[0] > before[0], rule
         assert after[1] < before[1], rule
 
@@ -95,7 +95,7 @@ def test_entropy_that_counts_keeps_the_policy_open(kind: str) -> None:
         for loss in controller.losses(trials):
             torch.autograd.backward(loss)
             optimizer.step()
-        entropies[weight] = controller.score([t.genotype for t in trials], [()] * 3)[1].mean().item()
+        entropies[weight] = controller.score([t.genotype for t in trials], [()] * 3).entropy.mean().item()
     assert entropies[10.0] > entropies[0.0]
 
 
@@ -105,10 +105,10 @@ def test_ppo_steps_on_the_policy_of_its_round(kind: str) -> None:
     trials = rewarded(controller, [0.9, 0.1, 0.4])
     genotypes, fixed = [trial.genotype for trial in trials], [()] * 3
     advantage = torch.tensor([0.9, 0.1, 0.4]) - 1.4 / 3
-    old = controller.score(genotypes, fixed)[0].detach()
+    old = controller.score(genotypes, fixed).log_prob.detach()
     optimizer, losses = FAST.build(list(controller.parameters())), []
     for loss in controller.losses(trials):
-        ratio = (controller.score(genotypes, fixed)[0].detach() - old).exp()
+        ratio = (controller.score(genotypes, fixed).log_prob.detach() - old).exp()
         expected = -torch.minimum(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).mean()
         assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
         if not losses:
@@ -175,6 +175,15 @@ def test_a_round_without_a_reward_teaches_nothing() -> None:
         (lambda: Ppo(baseline_decay=1.0), r"Ppo\(baseline_decay=1.0\): give a number in \[0, 1\)"),
         (lambda: Ppo(clip=0.0), r"Ppo\(clip=0.0, steps=4\): give a positive clip and at least one step"),
         (lambda: Ppo(steps=0), r"Ppo\(clip=0.2, steps=0\): give a positive clip and at least one step"),
+        (
+            lambda: Reinforce(skip_target=0.0),
+            r"Reinforce\(skip_target=0.0\): give a number between 0 and 1, without these",
+        ),
+        (
+            lambda: Ppo(skip_target=1.0),
+            r"Ppo\(skip_target=1.0\): give a number between 0 and 1, without these",
+        ),
+        (lambda: Ppo(skip_weight=-0.8), r"Ppo\(skip_weight=-0.8\): give 0, which turns it off, or more"),
         (lambda: LstmController(SPACE, hidden=0), r"LstmController\(hidden=0\): give a positive number"),
         (lambda: LstmController(SPACE, layers=0), r"LstmController\(layers=0\): give a positive number"),
         (lambda: LstmController(SPACE, init_range=0.0), r"LstmController\(init_range=0.0\): give a positive number"),

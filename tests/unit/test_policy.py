@@ -8,9 +8,18 @@ import math
 import pytest
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Categorical
+from torch.distributions import Bernoulli, Categorical, kl_divergence
 
-from lightning_nas.functional.policy import bernoulli, categorical, draw_bits, draw_option, ppo_loss, reinforce_loss
+from lightning_nas.functional.policy import (
+    bernoulli,
+    categorical,
+    draw_bits,
+    draw_option,
+    ppo_loss,
+    reinforce_loss,
+    shaped,
+    skip_divergence,
+)
 from lightning_nas.functional.seeding import generator
 
 # Both sides are float64 and differ in the order of a few operations.
@@ -47,6 +56,45 @@ def test_certain_decisions_are_finite() -> None:
         assert entropy.item() == pytest.approx(0.0, abs=1e-6)
         (gradient,) = torch.autograd.grad(log_prob.sum() + entropy.sum(), logits)
         assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("temperature", [None, 5.0, 0.5])
+@pytest.mark.parametrize("constant", [None, 1.1, 1.5 / 2.5])
+def test_shaped(temperature: float | None, constant: float | None) -> None:
+    logits = random(4, 5)
+    expected = []
+    for value in logits.flatten().tolist():
+        value = value / (temperature or 1.0)
+        expected.append(constant * math.tanh(value) if constant else value)
+    assert shaped(logits, temperature, constant).flatten().tolist() == pytest.approx(expected, rel=1e-12)
+    if temperature is None and constant is None:
+        assert shaped(logits) is logits, "nothing is computed where nothing is asked"
+    if temperature and constant:
+        other = shaped(shaped(logits, None, constant), temperature)
+        assert not torch.allclose(shaped(logits, temperature, constant), other), "the order does not count"
+
+
+@pytest.mark.parametrize("target", [0.4, 0.8])
+def test_skip_divergence(target: float) -> None:
+    logits = random(6, 4).requires_grad_()
+    found = skip_divergence(logits, target)
+    reference = kl_divergence(Bernoulli(logits=logits), Bernoulli(torch.tensor(target, dtype=torch.float64))).sum(-1)
+    torch.testing.assert_close(found, reference, **CLOSE)
+    # As the authors of ENAS write it, over {no skip, skip}.
+    both = torch.stack([-logits, logits], -1).sigmoid()
+    authors = (both * torch.log(both / torch.tensor([1.0 - target, target], dtype=torch.float64))).sum((1, 2))
+    torch.testing.assert_close(found, authors, **CLOSE)
+    for one, other in zip(*(torch.autograd.grad(value.sum(), logits) for value in (found, authors)), strict=True):
+        torch.testing.assert_close(one, other, **CLOSE)
+
+
+def test_skip_divergence_is_zero_at_its_target_and_finite_far_away() -> None:
+    at = torch.full((1, 3), math.log(0.4 / 0.6), dtype=torch.float64, requires_grad=True)
+    assert skip_divergence(at, 0.4).item() == pytest.approx(0.0, abs=1e-12)
+    assert torch.autograd.grad(skip_divergence(at, 0.4).sum(), at)[0].abs().max() < 1e-12
+    far = torch.tensor([[200.0, -200.0]], requires_grad=True)
+    assert skip_divergence(far, 0.4).item() == pytest.approx(-math.log(0.4) - math.log(0.6))
+    assert torch.autograd.grad(skip_divergence(far, 0.4).sum(), far)[0].isfinite().all()
 
 
 def test_the_gradient_of_reinforce_is_the_policy_gradient() -> None:
