@@ -100,6 +100,11 @@ class EnasMacroSpace(SupernetSpace):
             choices[name] = choices.get(name, "") + str(int(present > absent))
         return self.genotype(choices)
 
+    def panels(self, genotype: Genotype) -> dict[str, tuple[tuple[Edge, str], ...]]:
+        """What pictures show: the chain of operations, and over it the skips that are present."""
+        found = self.connections(genotype)
+        return {"ops": (*found["ops"], *found["skips"])}
+
     def build(self, genotype: Genotype | None, skeleton: Skeleton) -> MacroNetwork:
         if not isinstance(skeleton, MacroSkeleton):
             raise ValueError(f"EnasMacroSpace builds on a MacroSkeleton, not on a {type(skeleton).__name__}.")
