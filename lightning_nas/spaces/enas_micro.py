@@ -17,9 +17,10 @@ class EnasMicroSpace(NasnetSpace):
     """`NasnetSpace` with the five operations of ENAS, in the order of the authors' code.
 
     What differs from that code: in its search a cell ends with ReLU, a 1x1 convolution to C channels with one weight
-    for each state, and a norm, and the operations of a block take their weights by their source. Here a cell gives its
-    loose ends, as in the authors' final network, and what reads it has one weight for each state: the same family of
-    functions. Theirs counts an input of the cell that no block reads as a loose end; here only blocks are.
+    for each state, and a norm, and later cells read that as it is. Here a cell gives its loose ends, as in the authors'
+    final network, and what reads it, also ReLU, a 1x1 convolution and a norm, has one weight for each state: the same
+    family of functions, with weights of its own for each of the two readers. Their code counts an input of the cell
+    that no block reads as a loose end; here only blocks are.
 
     Args:
         blocks: of a cell.
