@@ -35,8 +35,16 @@ class HasLooseEnds(Protocol):
         """These nodes, by group."""
 
 
+@runtime_checkable
+class HasPanels(Protocol):
+    """A space whose groups are to be drawn together."""
+
+    def panels(self, genotype: Genotype) -> Mapping[str, Connections]:
+        """The edges of each panel, under the name of the group whose states it shows."""
+
+
 def draw_genotype(space: SupernetSpace, genotype: Genotype) -> Figure:
-    """The cells of a genotype, one panel for each cell type.
+    """The cells of a genotype, one panel for each cell type, or for what the space draws together.
 
     A cell with two inputs (sources before its first node) gives its nodes concatenated, or its loose ends where the
     space says which they are; a cell with one input gives its last node. An arc is the higher the more states it
@@ -54,7 +62,8 @@ def draw_genotype(space: SupernetSpace, genotype: Genotype) -> Figure:
         >>> [panel.get_title(loc="left") for panel in draw_genotype(*published("DARTS_V2")).axes]
         ['normal', 'reduce']
     """
-    cells = space.connections(space.check(genotype))
+    genotype = space.check(genotype)
+    cells = space.panels(genotype) if isinstance(space, HasPanels) else space.connections(genotype)
     operations = sorted({name for group in space.groups.values() for name in group.candidates} - {_NO_CONNECTION})
     colors = {name: f"C{index % 10}" for index, name in enumerate(operations)} | {_NO_CONNECTION: _GREY}
     sizes = [_size(space.groups[name], edges) for name, edges in cells.items()]

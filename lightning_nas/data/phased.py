@@ -113,9 +113,25 @@ class Phased(Bilevel):
         if weight_steps is not None and weight_steps < 1:
             raise ValueError(f"Phased(weight_steps={weight_steps}): give at least 1, or None for all images once.")
         self.sampler_steps, self.weight_steps = sampler_steps, weight_steps
+        self._loader: PhaseLoader | None = None
+        self._resumed: dict[str, int] | None = None
 
     def train_dataloader(self) -> PhaseLoader:  # type: ignore[override]
         """One phase after the other."""
         loaders = self.half_loaders()
         steps = {"train": self.weight_steps or len(loaders["train"]), "val": self.sampler_steps}
-        return PhaseLoader(loaders, steps)
+        self._loader = PhaseLoader(loaders, steps)
+        if self._resumed is not None:
+            self._loader.load_state_dict(self._resumed)
+            self._resumed = None
+        return self._loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """The inner module's, and the place in the epoch."""
+        place = None if self._loader is None else self._loader.state_dict()
+        return {"datamodule": super().state_dict(), "place": place}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        super().load_state_dict(state_dict["datamodule"])
+        self._resumed = state_dict["place"]

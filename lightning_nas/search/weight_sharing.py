@@ -177,6 +177,13 @@ class WeightSharingSearch(SupernetSearch):
         weights.zero_grad()
         weights.step()  # moves nothing, and makes `global_step` count batches
 
+    @override
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        # Validation notes which modules train before any hook could say so, and restores that.
+        every = self.trainer.val_check_batch
+        if not isinstance(every, (int, float)) or (batch_idx + 1) % every == 0:
+            self._stop_scoring()
+
     def _score(self, batch: Any, batch_idx: int) -> None:
         """The accuracy of one path on one batch, with the batch's statistics, as the authors of ENAS have it."""
         if self._scoring is None:  # once a phase: it goes through all modules
@@ -239,7 +246,6 @@ class WeightSharingSearch(SupernetSearch):
     # --- validation and derivation ----------------------------------------------------------------------------------
 
     def on_validation_epoch_start(self) -> None:
-        self._stop_scoring()
         self._batches = []
         super().on_validation_epoch_start()
 

@@ -2,6 +2,9 @@
 
 from lightning_nas.spaces.conv_chain import ChainSkeleton, ConvChainSpace
 from lightning_nas.spaces.darts import DartsSpace
+from lightning_nas.spaces.enas_macro import EnasMacroSpace
+from lightning_nas.spaces.enas_micro import EnasMicroSpace
+from lightning_nas.spaces.macro_skeleton import MacroSkeleton
 from lightning_nas.spaces.nasbench201 import NasBench201Space
 from lightning_nas.spaces.nasnet import NasnetSpace
 from lightning_nas.spaces.operations import CANDIDATES, Place, register_candidate
@@ -12,6 +15,9 @@ __all__ = [
     "ChainSkeleton",
     "ConvChainSpace",
     "DartsSpace",
+    "EnasMacroSpace",
+    "EnasMicroSpace",
+    "MacroSkeleton",
     "NasBench201Space",
     "NasnetSpace",
     "Place",

@@ -63,7 +63,10 @@ class FactorizedReduce(nn.Module):
         self.norm = norm.build(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(x)
+        return self.halved(F.relu(x))
+
+    def halved(self, x: Tensor) -> Tensor:
+        """What it gives for a state that ReLU has passed."""
         return cast(Tensor, self.norm(torch.cat([self.conv_1(x), self.conv_2(even_sized(x)[:, :, 1:, 1:])], dim=1)))
 
     def plan(self, _state: Tensor) -> Plan:

@@ -6,6 +6,7 @@ weights of a child are among those of the supernet, with equal shapes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -49,8 +50,9 @@ class _Joined(nn.Module):
     def _drawn(self, shape: tuple[int, ...]) -> nn.Parameter:
         return nn.Parameter(torch.empty(shape).uniform_(-self.bound, self.bound))
 
-    def _whole(self) -> Tensor:
-        return torch.cat(list(self.weight.values()), dim=1)
+    def _whole(self, states: Sequence[int] | None = None) -> Tensor:
+        weights = self.weight.values() if states is None else [self.weight[str(state)] for state in states]
+        return torch.cat(list(weights), dim=1)
 
 
 class JoinedConv(_Joined):
@@ -60,8 +62,9 @@ class JoinedConv(_Joined):
         super().__init__(inputs, outputs, (1, 1))
         self.stride = stride
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self._whole(), stride=self.stride)
+    def forward(self, x: Tensor, states: Sequence[int] | None = None) -> Tensor:
+        """The convolution of the states that lie in x, in this order; None: all."""
+        return F.conv2d(x, self._whole(states), stride=self.stride)
 
 
 class JoinedLinear(_Joined):

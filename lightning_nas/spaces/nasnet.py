@@ -61,9 +61,10 @@ class NasnetSpace(SupernetSpace):
         self.blocks = blocks
         self.candidates = check_candidates(tuple(candidates))
         if blocks < 1:
-            raise ValueError(f"NasnetSpace(blocks={blocks}): give at least 1.")
+            raise ValueError(f"{type(self).__name__}(blocks={blocks}): give at least 1.")
         if "none" in self.candidates:
-            raise ValueError(f"NasnetSpace(candidates={list(candidates)}): leave out 'none'; a block has two inputs.")
+            name = type(self).__name__
+            raise ValueError(f"{name}(candidates={list(candidates)}): leave out 'none'; a block has two inputs.")
 
     @cached_property
     def groups(self) -> Mapping[str, EdgeGroup]:
@@ -120,7 +121,7 @@ class NasnetSpace(SupernetSpace):
 
     def build(self, genotype: Genotype | None, skeleton: Skeleton) -> CellNetwork:
         if not isinstance(skeleton, CellSkeleton):
-            raise ValueError(f"NasnetSpace builds on a CellSkeleton, not on a {type(skeleton).__name__}.")
+            raise ValueError(f"{type(self).__name__} builds on a CellSkeleton, not on a {type(skeleton).__name__}.")
         kept, supernet = self.kept(genotype), genotype is None
 
         def cell(before_last: int, last: int, channels: int, reduction: bool, reduced: bool) -> TwoInputCell:

@@ -1,4 +1,8 @@
-"""Candidate operations by their published names (Zoph et al. 2018; Liu et al. 2019; Dong & Yang 2020)."""
+"""Candidate operations by their published names (Zoph et al. 2018; Liu et al. 2019; Dong & Yang 2020).
+
+Those whose names begin with `branch` are the branches of ENAS's macro space (Pham et al. 2018), which begin with a 1x1
+convolution; the authors' names for them, such as `sep_conv_3x3`, mean other operations here.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from torch.nn import functional as F
 
 from lightning_nas.edge import Identity
 from lightning_nas.skeleton import BatchNorm, Norm
+from lightning_nas.spaces.branches import ConvBranch, PoolBranch
 from lightning_nas.spaces.convolutions import DilatedConv, FactorizedReduce, ReluConvNorm, RowColumnConv, SeparableConv
 from lightning_nas.spaces.joint import shared_norm, uses_batch
 
@@ -99,6 +104,14 @@ def _conv(kernel: int, place: Place) -> nn.Module:
     return ReluConvNorm(place.channels, place.channels, kernel, place.stride, place.norm, bias=True)
 
 
+def _conv_branch(kernel: int, place: Place, separable: bool) -> nn.Module:
+    return ConvBranch(kernel, place.channels, place.stride, place.norm, separable)
+
+
+def _pool_branch(kind: str, place: Place) -> nn.Module:
+    return PoolBranch(Pool(kind, place), place.channels, place.norm)
+
+
 CANDIDATES: dict[str, Callable[[Place], nn.Module]] = {
     "none": lambda place: Zero(place.stride),
     "max_pool_3x3": lambda place: Pool("max", place),
@@ -115,6 +128,12 @@ CANDIDATES: dict[str, Callable[[Place], nn.Module]] = {
     "nor_conv_3x3": lambda place: _conv(3, place),
     "conv_3x1_1x3": lambda place: _row_column(3, place),
     "conv_7x1_1x7": lambda place: _row_column(7, place),
+    "branch_conv_3x3": lambda place: _conv_branch(3, place, separable=False),
+    "branch_sep_conv_3x3": lambda place: _conv_branch(3, place, separable=True),
+    "branch_conv_5x5": lambda place: _conv_branch(5, place, separable=False),
+    "branch_sep_conv_5x5": lambda place: _conv_branch(5, place, separable=True),
+    "branch_avg_pool_3x3": lambda place: _pool_branch("avg", place),
+    "branch_max_pool_3x3": lambda place: _pool_branch("max", place),
 }
 
 

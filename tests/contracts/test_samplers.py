@@ -20,7 +20,7 @@ from lightning_nas import (
     SuccessiveHalving,
     UniformSampler,
 )
-from lightning_nas.spaces import ConvChainSpace, DartsSpace, NasBench201Space, NasnetSpace
+from lightning_nas.spaces import ConvChainSpace, DartsSpace, EnasMacroSpace, NasBench201Space, NasnetSpace
 from lightning_nas.testing import SamplerContract
 
 SPACE = NasBench201Space()
@@ -43,6 +43,7 @@ SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "LstmController": lambda: LstmController(SPACE),
     "LstmController-darts": lambda: LstmController(DartsSpace(), rule=Ppo()),
     "LstmController-nasnet": lambda: LstmController(NasnetSpace(), hidden=8),
+    "LstmController-macro": lambda: LstmController(EnasMacroSpace(layers=5), hidden=8),
     "LstmController-chain": lambda: LstmController(CHAIN, hidden=8, rule=Ppo(steps=2)),
     "LstmController-fixed": lambda: LstmController(CHAIN, hidden=8, fixed=GROWING),
 }

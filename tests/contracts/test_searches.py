@@ -31,7 +31,15 @@ from lightning_nas import (
     WeightSharingSearch,
 )
 from lightning_nas.data import Digits, Phased
-from lightning_nas.spaces import ChainSkeleton, ConvChainSpace, DartsSpace, NasBench201Space, NasnetSpace
+from lightning_nas.spaces import (
+    ChainSkeleton,
+    ConvChainSpace,
+    DartsSpace,
+    EnasMacroSpace,
+    MacroSkeleton,
+    NasBench201Space,
+    NasnetSpace,
+)
 from lightning_nas.testing import BoringSkeleton, BoringSpace, RelaxationContract, SearchContract
 
 DARTS = CellSkeleton(cells=2, channels=4)
@@ -55,6 +63,7 @@ SEARCHES: dict[str, Callable[[], SearchModule]] = {
     "DartsSearch-second": lambda: DartsSearch(DartsSpace(nodes=2), DARTS, order=2),
     "GdasSearch-darts": lambda: GdasSearch(DartsSpace(nodes=2), DARTS),
     "GdasSearch-nasbench201": lambda: GdasSearch(NasBench201Space(), STAGED),
+    "GdasSearch-macro": lambda: GdasSearch(EnasMacroSpace(layers=3), MacroSkeleton(channels=4)),
     "MultiTrialSearch": lambda: MultiTrialSearch(
         LogitsController(BoringSpace(), fidelity=FAST), children(), BoringSkeleton(in_channels=1), trials=4
     ),

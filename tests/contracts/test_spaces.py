@@ -7,7 +7,16 @@ import pytest
 import lightning_nas.spaces
 import lightning_nas.testing
 from lightning_nas import CellSkeleton, SearchSpace, Skeleton, StagedSkeleton, SupernetSpace
-from lightning_nas.spaces import ChainSkeleton, ConvChainSpace, DartsSpace, NasBench201Space, NasnetSpace
+from lightning_nas.spaces import (
+    ChainSkeleton,
+    ConvChainSpace,
+    DartsSpace,
+    EnasMacroSpace,
+    EnasMicroSpace,
+    MacroSkeleton,
+    NasBench201Space,
+    NasnetSpace,
+)
 from lightning_nas.testing import BoringSkeleton, BoringSpace, SpaceContract, SupernetSpaceContract
 
 # What each space is tested with; a new space takes its place here.
@@ -28,6 +37,20 @@ CASES: dict[str, tuple[SearchSpace, Skeleton]] = {
     "NasnetSpace-auxiliary": (
         NasnetSpace(blocks=3, candidates=("skip_connect", "avg_pool_3x3", "dil_conv_3x3")),
         CellSkeleton(cells=3, channels=4, auxiliary=True),
+    ),
+    "EnasMicroSpace": (EnasMicroSpace(blocks=2), CellSkeleton(cells=3, channels=4)),
+    "EnasMacroSpace": (EnasMacroSpace(layers=4), MacroSkeleton(channels=4)),
+    "EnasMacroSpace-concatenate": (
+        EnasMacroSpace(layers=6, candidates=("branch_conv_3x3", "branch_max_pool_3x3", "skip_connect")),
+        MacroSkeleton(channels=4, merge="concatenate", growth=2),
+    ),
+    "EnasMacroSpace-stem": (
+        EnasMacroSpace(layers=5, candidates=("branch_sep_conv_3x3", "branch_avg_pool_3x3"), first_source=0),
+        MacroSkeleton(channels=3, in_channels=1, classes=3, merge="concatenate"),
+    ),
+    "EnasMacroSpace-tiny": (
+        EnasMacroSpace(layers=2, candidates=("branch_sep_conv_5x5", "none")),
+        MacroSkeleton(channels=2, in_channels=1, classes=3),
     ),
     "ConvChainSpace": (ConvChainSpace(), ChainSkeleton(channels=4)),
     "ConvChainSpace-tiny": (

@@ -26,12 +26,23 @@ from lightning_nas import (
 )
 from lightning_nas.config import instantiate
 from lightning_nas.data import Digits
-from lightning_nas.spaces import ChainSkeleton, ConvChainSpace, DartsSpace, NasBench201Space, NasnetSpace
+from lightning_nas.spaces import (
+    ChainSkeleton,
+    ConvChainSpace,
+    DartsSpace,
+    EnasMacroSpace,
+    EnasMicroSpace,
+    MacroSkeleton,
+    NasBench201Space,
+    NasnetSpace,
+)
 
 CELLS = CellSkeleton(cells=2, channels=4, in_channels=1)
 SPACES: dict[str, tuple[SearchSpace, Skeleton]] = {
     "ConvChainSpace": (ConvChainSpace(depths=(2, 3), strides=(1, 2)), ChainSkeleton(channels=4, in_channels=1)),
     "NasnetSpace": (NasnetSpace(blocks=2), CELLS),
+    "EnasMicroSpace": (EnasMicroSpace(blocks=2), CELLS),
+    "EnasMacroSpace": (EnasMacroSpace(layers=4), MacroSkeleton(channels=4, in_channels=1)),
     "DartsSpace": (DartsSpace(nodes=2), CELLS),
     "NasBench201Space": (NasBench201Space(), StagedSkeleton(channels=4, cells_per_stage=1, in_channels=1)),
 }

@@ -14,7 +14,8 @@ NAMES = {
         Relaxation Reward Sampler SearchModule SearchSpace Sgd Skeleton Softmax StagedSkeleton
         SuccessiveHalving SupernetSpace TableEvaluator Task TooManyFailuresError Trial UniformSampler
         WeightStore best_trial""",
-    spaces: """CANDIDATES ChainSkeleton ConvChainSpace DartsSpace NasBench201Space NasnetSpace Place
+    spaces: """CANDIDATES ChainSkeleton ConvChainSpace DartsSpace EnasMacroSpace EnasMicroSpace MacroSkeleton
+        NasBench201Space NasnetSpace Place
         published published_names register_candidate""",
     callbacks: """ArchitectureMonitor DropPathSchedule ExtractGenotype ReducedFidelity StackCells
         TemperatureSchedule TrialMonitor WeightInheritance WritePredictions""",

@@ -1,0 +1,151 @@
+"""ENAS's macro space: whole networks, an operation and skip connections for each layer.
+
+Source: Pham, Guan, Zoph, Le & Dean, "Efficient Neural Architecture Search via Parameter Sharing", ICML 2018.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Literal
+
+from torch import Tensor
+
+from lightning_nas.anchors import Anchors
+from lightning_nas.edge import Edge, EdgeGroup
+from lightning_nas.genotype import Decision, Genotype
+from lightning_nas.skeleton import Skeleton
+from lightning_nas.space import SupernetSpace
+from lightning_nas.spaces.macro_layer import SKIPS
+from lightning_nas.spaces.macro_network import MacroNetwork
+from lightning_nas.spaces.macro_skeleton import MacroSkeleton
+from lightning_nas.spaces.operations import check_candidates
+
+ENAS_MACRO_CANDIDATES = (
+    "branch_conv_3x3",
+    "branch_sep_conv_3x3",
+    "branch_conv_5x5",
+    "branch_sep_conv_5x5",
+    "branch_avg_pool_3x3",
+    "branch_max_pool_3x3",
+)
+_DEEPEST = 60  # skips of a deeper network have more options than an index can count
+
+
+class EnasMacroSpace(SupernetSpace):
+    """Layers one after the other; each has an operation on the layer before and takes any of the earlier outputs.
+
+    Layer k decides its operation, then its skips, one bit for each of the k - 1 layers before it. In the paper the
+    first bit stands for layer 1 and the last for the layer before, whose output is also the operation's input. In the
+    authors' code every bit reads the state one before: the first reads the stem, and none the layer before.
+
+    Args:
+        layers: 12 in the authors' search, 24 in the final network that they publish.
+        candidates: operations in the order of the architecture parameters.
+        first_source: what the first bit stands for: 1 is layer 1, 0 the stem.
+
+    Raises:
+        ValueError: fewer than 2 layers or more than 60, an unknown candidate, or another first source.
+
+    Example:
+        >>> space = EnasMacroSpace()
+        >>> f"{space.size:.1e}", space.decisions[2].name, space.decisions[2].options[:]
+        ('1.6e+29', 'layer.2.skips', ['0', '1'])
+    """
+
+    def __init__(
+        self,
+        layers: int = 12,
+        candidates: Sequence[str] = ENAS_MACRO_CANDIDATES,
+        first_source: Literal[0, 1] = 1,
+    ) -> None:
+        if not 2 <= layers <= _DEEPEST:
+            raise ValueError(f"EnasMacroSpace(layers={layers}): give 2 to {_DEEPEST}; one layer alone has no skips.")
+        if first_source not in (0, 1):
+            raise ValueError(f"EnasMacroSpace(first_source={first_source!r}): give 1, the first layer, or 0, the stem.")
+        self.layers, self.first_source = layers, first_source
+        self.candidates = check_candidates(tuple(candidates))
+
+    @cached_property
+    def groups(self) -> Mapping[str, EdgeGroup]:
+        numbers, first = range(1, self.layers + 1), self.first_source
+        chain = tuple(Edge(layer, layer - 1) for layer in numbers)
+        skips = tuple(Edge(layer, first + bit) for layer in numbers for bit in range(layer - 1))
+        return {"ops": EdgeGroup("ops", chain, self.candidates), "skips": EdgeGroup("skips", skips, SKIPS)}
+
+    @cached_property
+    def decisions(self) -> tuple[Decision, ...]:
+        found, earlier = [], tuple[str, ...]()
+        for layer in range(1, self.layers + 1):
+            found.append(Decision(f"layer.{layer}.op", self.candidates))
+            if earlier:
+                found.append(Anchors.over(f"layer.{layer}.skips", earlier))
+            earlier = (*earlier, f"layer.{layer}.op")
+        return tuple(found)
+
+    def selection(self, genotype: Genotype) -> dict[str, tuple[int | None, ...]]:
+        choices = genotype.as_mapping()
+        ops = tuple(self.candidates.index(choices[f"layer.{edge.node}.op"]) for edge in self.groups["ops"].edges)
+        skips = self.groups["skips"].edges
+        bits = (choices[f"layer.{edge.node}.skips"][edge.source - self.first_source] for edge in skips)
+        return {"ops": ops, "skips": tuple(SKIPS.index("present") if bit == "1" else None for bit in bits)}
+
+    def discretize(self, probabilities: Mapping[str, Tensor]) -> Genotype:
+        """The strongest operation of each layer, and the skips that are rather present than absent."""
+        choices: dict[str, str] = {}
+        for edge, row in zip(self.groups["ops"].edges, probabilities["ops"].tolist(), strict=True):
+            choices[f"layer.{edge.node}.op"] = self.candidates[row.index(max(row))]
+        for edge, (absent, present) in zip(self.groups["skips"].edges, probabilities["skips"].tolist(), strict=True):
+            name = f"layer.{edge.node}.skips"
+            choices[name] = choices.get(name, "") + str(int(present > absent))
+        return self.genotype(choices)
+
+    def panels(self, genotype: Genotype) -> dict[str, tuple[tuple[Edge, str], ...]]:
+        """What pictures show: the chain of operations, and over it the skips that are present."""
+        found = self.connections(genotype)
+        return {"ops": (*found["ops"], *found["skips"])}
+
+    def build(self, genotype: Genotype | None, skeleton: Skeleton) -> MacroNetwork:
+        if not isinstance(skeleton, MacroSkeleton):
+            raise ValueError(f"EnasMacroSpace builds on a MacroSkeleton, not on a {type(skeleton).__name__}.")
+        return MacroNetwork(skeleton, self.groups, self.kept(genotype), supernet=genotype is None)
+
+    def skeleton(self, **sizes: object) -> MacroSkeleton:
+        """The skeleton of the authors' search: 36 channels, outputs are added."""
+        return MacroSkeleton(**sizes)  # type: ignore[arg-type]
+
+    def parse(self, text: str) -> Genotype:
+        """The authors' `fixed_arc`: for each layer the operation's index and its bits, all apart, `"0 3 1 2 0 1"`.
+
+        Raises:
+            ValueError: the text has another form, or more or fewer numbers than the layers have.
+        """
+        words, start, choices = text.split(), 0, dict[str, str]()
+        expected = self.layers * (self.layers + 1) // 2
+        if len(words) != expected or not all(word.isdecimal() for word in words):
+            raise ValueError(
+                f"text={text!r}: the {self.layers} layers of the space take {expected} numbers, an operation and the "
+                f"bits of each layer, and it has {len(words)} words: give EnasMacroSpace(layers=...) of the text."
+            )
+        for layer in range(1, self.layers + 1):
+            index, bits = int(words[start]), words[start + 1 : start + layer]
+            if index >= len(self.candidates) or not set(bits) <= {"0", "1"}:
+                raise ValueError(
+                    f"text: layer {layer} reads '{' '.join(words[start : start + layer])}': give an operation from 0 "
+                    f"to {len(self.candidates) - 1}, then {layer - 1} bits."
+                )
+            choices[f"layer.{layer}.op"] = self.candidates[index]
+            if bits:
+                choices[f"layer.{layer}.skips"] = "".join(bits)
+            start += layer
+        return self.genotype(choices)
+
+    def format(self, genotype: Genotype) -> str:
+        choices = self.check(genotype).as_mapping()
+        words: list[str] = []
+        for layer in range(1, self.layers + 1):
+            words += [
+                str(self.candidates.index(choices[f"layer.{layer}.op"])),
+                *choices.get(f"layer.{layer}.skips", ""),
+            ]
+        return " ".join(words)
