@@ -5,17 +5,20 @@ from lightning_nas.config import Configurable
 from lightning_nas.controller import LogitsController, LstmController, Ppo, Reinforce
 from lightning_nas.derivation import Derivation
 from lightning_nas.edge import Architecture, Edge, EdgeGroup, EdgeWeights
-from lightning_nas.evaluator import Evaluator, FitEvaluator, Job, TableEvaluator
+from lightning_nas.evaluator import Evaluator, FitEvaluator, Job, SupernetEvaluator, TableEvaluator
 from lightning_nas.genotype import Condition, Decision, Genotype
 from lightning_nas.inheritance import WeightStore
 from lightning_nas.methods import (
     DartsSearch,
+    EnasSearch,
     EvolutionSearch,
     GdasSearch,
     GumbelHard,
     NasnetSearch,
     RandomSearch,
+    RandomSharingSearch,
     ReinforceSearch,
+    SinglePathSearch,
 )
 from lightning_nas.module import NonFiniteLossError
 from lightning_nas.optimizer import Adam, Sgd
@@ -58,6 +61,7 @@ __all__ = [
     "EdgeGroup",
     "EdgeWeights",
     "EdgewiseSpace",
+    "EnasSearch",
     "Evaluation",
     "Evaluator",
     "EvolutionSearch",
@@ -80,6 +84,7 @@ __all__ = [
     "Ppo",
     "Proposal",
     "RandomSearch",
+    "RandomSharingSearch",
     "RegularizedEvolution",
     "Reinforce",
     "ReinforceSearch",
@@ -89,10 +94,12 @@ __all__ = [
     "SearchModule",
     "SearchSpace",
     "Sgd",
+    "SinglePathSearch",
     "Skeleton",
     "Softmax",
     "StagedSkeleton",
     "SuccessiveHalving",
+    "SupernetEvaluator",
     "SupernetSearch",
     "SupernetSpace",
     "TableEvaluator",

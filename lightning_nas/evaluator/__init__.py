@@ -2,6 +2,7 @@
 
 from lightning_nas.evaluator.base import Evaluator, Job
 from lightning_nas.evaluator.fit import FitEvaluator
+from lightning_nas.evaluator.supernet import SupernetEvaluator
 from lightning_nas.evaluator.table import TableEvaluator
 
-__all__ = ["Evaluator", "FitEvaluator", "Job", "TableEvaluator"]
+__all__ = ["Evaluator", "FitEvaluator", "Job", "SupernetEvaluator", "TableEvaluator"]

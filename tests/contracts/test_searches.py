@@ -14,6 +14,7 @@ from lightning_nas import (
     DartsSearch,
     Derivation,
     DifferentiableSearch,
+    EnasSearch,
     EvolutionSearch,
     Fidelity,
     FitEvaluator,
@@ -23,9 +24,11 @@ from lightning_nas import (
     MultiTrialSearch,
     NasnetSearch,
     RandomSearch,
+    RandomSharingSearch,
     ReinforceSearch,
     Relaxation,
     SearchModule,
+    SinglePathSearch,
     Softmax,
     StagedSkeleton,
     WeightSharingSearch,
@@ -36,6 +39,7 @@ from lightning_nas.spaces import (
     ConvChainSpace,
     DartsSpace,
     EnasMacroSpace,
+    EnasMicroSpace,
     MacroSkeleton,
     NasBench201Space,
     NasnetSpace,
@@ -83,6 +87,16 @@ SEARCHES: dict[str, Callable[[], SearchModule]] = {
     ),
     "WeightSharingSearch": lambda: WeightSharingSearch(
         LogitsController(BoringSpace(), optimizer=Adam(0.1)), BoringSkeleton(in_channels=1), Derivation(4, round_size=2)
+    ),
+    "EnasSearch-micro": lambda: EnasSearch(EnasMicroSpace(blocks=2), CELLS, Derivation(4, round_size=2), round_size=2),
+    "EnasSearch-macro": lambda: EnasSearch(
+        EnasMacroSpace(layers=3), MacroSkeleton(4, in_channels=1), Derivation(4, round_size=2), round_size=3
+    ),
+    "RandomSharingSearch": lambda: RandomSharingSearch(
+        DartsSpace(nodes=2), CELLS, Derivation(4, every=2, round_size=2)
+    ),
+    "SinglePathSearch": lambda: SinglePathSearch(
+        BoringSpace(), BoringSkeleton(in_channels=1), population=4, sample=2, candidates=20, batches=1, recalibrate=2
     ),
     "RandomSearch": lambda: RandomSearch(BoringSpace(), children(), BoringSkeleton(in_channels=1), FAST, trials=4),
 }
