@@ -25,7 +25,7 @@ import statistics
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -37,6 +37,7 @@ from lightning_nas import (
     FitEvaluator,
     MultiTrialSearch,
     RandomSearch,
+    Sampler,
     Sgd,
     SuccessiveHalving,
     Trial,
@@ -72,7 +73,7 @@ def searched(name: str, arguments: argparse.Namespace) -> MultiTrialSearch:
 
 def halved(name: str, arguments: argparse.Namespace) -> MultiTrialSearch:
     """Successive halving, or full training of every child, for the same time."""
-    sampler = UniformSampler(SPACE, RUNGS[-1])
+    sampler: Sampler = UniformSampler(SPACE, RUNGS[-1])
     if name == "halving":
         sampler = SuccessiveHalving(UniformSampler(SPACE), RUNGS)
     evaluator = FitEvaluator(images(arguments), Sgd(lr=0.1, nesterov=True), store=WeightStore("weights", 200))
@@ -81,7 +82,8 @@ def halved(name: str, arguments: argparse.Namespace) -> MultiTrialSearch:
 
 def inherited(name: str, arguments: argparse.Namespace) -> MultiTrialSearch:
     """Random children that start from all earlier ones, or from nothing."""
-    inherit, store = ("all", WeightStore("weights", 200)) if name == "inherited" else ("own", None)
+    store = WeightStore("weights", 200) if name == "inherited" else None
+    inherit: Literal["all", "own"] = "own" if store is None else "all"
     evaluator = FitEvaluator(images(arguments), Sgd(lr=0.1, nesterov=True), store=store, inherit=inherit)
     return RandomSearch(SPACE, evaluator, SIZES, Fidelity(epochs=4, share=0.15), trials=40)
 

@@ -180,9 +180,11 @@ class ImageData(L.LightningDataModule, Configurable, ABC):
         return training_loader(self.parts[0], self.batch_size, self.trainer, "train", **self._options())
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        """Raw validation batches; an empty list where there is no validation set, which Lightning accepts."""
+        """Raw validation batches of mixed classes; an empty list, which Lightning accepts, where there is no such set."""
         part = self.parts[1]
-        return [] if part is None else evaluation_loader(part, self.batch_size, self.trainer, **self._options())
+        if part is None:
+            return []
+        return evaluation_loader(part, self.batch_size, self.trainer, mixed=True, **self._options())
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Raw test batches."""

@@ -159,7 +159,7 @@ class Bilevel(L.LightningDataModule, Configurable):
             own = self.datamodule.val_dataloader()
             if own is not None and not (isinstance(own, (list, tuple)) and len(own) == 0):
                 return own
-        return evaluation_loader(self._halves["val"], trainer=self.trainer, **self._options())
+        return evaluation_loader(self._halves["val"], trainer=self.trainer, mixed=True, **self._options())
 
     def test_dataloader(self) -> Any:
         """The inner module's."""

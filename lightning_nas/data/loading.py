@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import lightning as L
 import torch
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
 from lightning_nas.data.errors import DataError
 from lightning_nas.functional.seeding import current_seed, derive_seed, generator
@@ -68,10 +68,22 @@ def training_loader(
 
 
 def evaluation_loader(
-    dataset: Dataset[Any], batch_size: int, trainer: L.Trainer | None, **options: Any
+    dataset: Dataset[Any], batch_size: int, trainer: L.Trainer | None, mixed: bool = False, **options: Any
 ) -> DataLoader[Any]:
-    """A loader in the set's own order; shares of several ranks are made equal by repeating up to `ranks - 1` images."""
+    """A loader in a fixed order; shares of several ranks are made equal by repeating up to `ranks - 1` images.
+
+    Args:
+        dataset: a set of known length.
+        batch_size: of one rank.
+        trainer: says how many ranks there are; None: one.
+        mixed: in an order drawn once for all, not in the set's own, in which a batch of a folder of images would hold
+            one class: its batch statistics describe no other batch, and a few batches not the set.
+        options: for `DataLoader`.
+    """
     ranks, rank = world(trainer)
+    if mixed:
+        order = torch.randperm(size_of(dataset), generator=generator(0, "evaluation order")).tolist()
+        dataset = Subset(dataset, order)
     sampler: DistributedSampler[Any] = DistributedSampler(dataset, ranks, rank, shuffle=False)
     return _loader(dataset, batch_size, sampler, **options)
 

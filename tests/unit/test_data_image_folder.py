@@ -56,6 +56,18 @@ def test_a_flat_folder_is_split_into_three(tmp_path: Path) -> None:
     assert target == int(image.max()) // 10
 
 
+def test_validation_batches_mix_the_classes(tmp_path: Path) -> None:
+    """In the folder's order a batch would hold one class, whose statistics describe no other batch."""
+    data = ImageFolder(parted(tmp_path, count=32), batch_size=16)
+    data.setup("fit")
+    first, again = (
+        [(targets.tolist(), positions.tolist()) for _, targets, positions in data.val_dataloader()] for _ in range(2)
+    )
+    assert first == again, "the same order each time"
+    assert all(set(targets) == {0, 1} for targets, _ in first)
+    assert sorted(p for _, positions in first for p in positions) == list(range(64))
+
+
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
 def test_train_validation_and_test_folders_are_used_as_they_are(tmp_path: Path, name: str) -> None:
     data = ImageFolder(parted(tmp_path, ("train", name, "test")), batch_size=4)
