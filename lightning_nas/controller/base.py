@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_nas.anchors import Anchors
+from lightning_nas.controller.drawn import Drawn
 from lightning_nas.controller.rules import PolicyRule, Reinforce, Scores
 from lightning_nas.functional.policy import bernoulli, categorical, draw_bits, draw_option, skip_divergence
 from lightning_nas.functional.seeding import current_seed, generator
@@ -73,23 +74,20 @@ class Controller(Sampler):
 
     @torch.no_grad()
     def propose(self, trial: int, generator: torch.Generator) -> Proposal:
-        """A genotype drawn from the policy."""
-        given, choices = self.fixed_choices(trial), dict[str, str]()
+        """A genotype drawn from the policy; on a device in one copy to the host, unless decisions have conditions."""
+        given, drawn = self.fixed_choices(trial), Drawn()
         state = self.start(1)
         for position, decision in enumerate(self.space.decisions):
-            if not decision.active(choices):
+            if decision.condition is not None and not decision.active(drawn.choices()):
                 continue
             logits, state = self.logits(position, state)
-            option = given.get(decision.name) or self._draw(decision, logits[0], generator)
-            choices[decision.name] = option
-            state = self.feed(position, state, self._encoded(decision, [option], logits.device))
-        return Proposal(self.space.genotype(choices), self.fidelity, fixed=tuple(given))
-
-    @staticmethod
-    def _draw(decision: Decision, logits: Tensor, generator: torch.Generator) -> str:
-        if isinstance(decision, Anchors):
-            return "".join("1" if bit else "0" for bit in draw_bits(logits, generator))
-        return decision.options[draw_option(logits, generator)]
+            if decision.name in given:
+                chosen = self._encoded(decision, [given[decision.name]], logits.device)
+            else:
+                chosen = (draw_bits if isinstance(decision, Anchors) else draw_option)(logits, generator)
+            drawn.add(decision, chosen)
+            state = self.feed(position, state, chosen)
+        return Proposal(self.space.genotype(drawn.choices()), self.fidelity, fixed=tuple(given))
 
     @staticmethod
     def _encoded(decision: Decision, options: Sequence[str | None], device: torch.device) -> Tensor:

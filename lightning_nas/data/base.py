@@ -180,7 +180,7 @@ class ImageData(L.LightningDataModule, Configurable, ABC):
         return training_loader(self.parts[0], self.batch_size, self.trainer, "train", **self._options())
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        """Raw validation batches of mixed classes; an empty list, which Lightning accepts, where there is no such set."""
+        """Raw validation batches of mixed classes; an empty list, which Lightning accepts, without a set."""
         part = self.parts[1]
         if part is None:
             return []

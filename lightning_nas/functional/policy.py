@@ -69,15 +69,21 @@ def skip_divergence(logits_BL: Tensor, target: float) -> Tensor:
     return (on_term_BL + off_BL.exp() * (off_BL - math.log(1.0 - target))).sum(-1)
 
 
-def draw_option(logits_O: Tensor, generator: torch.Generator) -> int:
-    """An option drawn from softmax(logits), on the CPU in float64."""
-    return int(torch.multinomial(logits_O.detach().cpu().double().softmax(-1), 1, generator=generator))
+def draw_option(logits_BO: Tensor, generator: torch.Generator) -> Tensor:
+    """Options (B,) int64 drawn from softmax(logits), on the device of the logits, in float64.
+
+    The noise comes from a CPU generator, so every device draws the same, and nothing is copied to the host. These are
+    the numbers of `torch.multinomial` on the CPU: the smallest of exponential times at the rates of the probabilities.
+    """
+    times_BO = torch.empty(logits_BO.shape, dtype=torch.float64).exponential_(generator=generator)
+    probabilities_BO = logits_BO.detach().double().softmax(-1)
+    return (probabilities_BO / times_BO.to(logits_BO.device, non_blocking=True)).argmax(-1)
 
 
-def draw_bits(logits_L: Tensor, generator: torch.Generator) -> tuple[bool, ...]:
-    """Bits drawn with the probabilities sigmoid(logits), on the CPU in float64."""
-    probabilities = logits_L.detach().cpu().double().sigmoid()
-    return tuple((torch.rand(len(probabilities), generator=generator, dtype=torch.float64) < probabilities).tolist())
+def draw_bits(logits_BL: Tensor, generator: torch.Generator) -> Tensor:
+    """Bits (B, L) bool drawn with the probabilities sigmoid(logits), as `draw_option` draws."""
+    uniform_BL = torch.rand(logits_BL.shape, generator=generator, dtype=torch.float64)
+    return uniform_BL.to(logits_BL.device, non_blocking=True) < logits_BL.detach().double().sigmoid()
 
 
 def reinforce_loss(log_prob_B: Tensor, advantage_B: Tensor) -> Tensor:

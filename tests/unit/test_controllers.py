@@ -17,7 +17,7 @@ from lightning_nas.controller import Controller
 from lightning_nas.functional.seeding import generator
 from lightning_nas.genotype import Genotype
 from lightning_nas.optimizer import Adam
-from lightning_nas.spaces import ConvChainSpace, NasBench201Space, NasnetSpace
+from lightning_nas.spaces import ConvChainSpace, EnasMacroSpace, NasBench201Space, NasnetSpace
 from lightning_nas.testing import BoringSpace
 
 # Options of every kind are few, so that all genotypes can be enumerated: depths of 1 to 3 have 4 + 32 + 512.
@@ -179,3 +179,29 @@ def test_attention_knows_what_was_chosen_earlier() -> None:
         assert on is not None
         found.append(tuple(round(value, 9) for value in on[0].tolist()))
     assert len(set(found)) == 8, "the same layers are read whatever they are"
+
+
+@pytest.mark.parametrize("make", [LogitsController, LstmController])
+def test_a_draw_is_read_by_the_host_at_once(
+    make: Callable[[SearchSpace], Controller], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a device each reading waits for it."""
+    space = EnasMacroSpace(layers=4)
+    controller, readings = make(space), 0
+    original = torch.Tensor.tolist
+
+    def counting(tensor: torch.Tensor) -> Any:
+        nonlocal readings
+        readings += 1
+        return original(tensor)
+
+    def refused(tensor: torch.Tensor) -> Any:
+        raise AssertionError("a reading of its own")
+
+    monkeypatch.setattr(torch.Tensor, "tolist", counting)
+    for method in ("item", "__int__", "__float__", "__bool__", "cpu", "numpy"):
+        monkeypatch.setattr(torch.Tensor, method, refused)
+    (proposal,) = controller.ask(1, generator=torch.Generator().manual_seed(0))
+    monkeypatch.undo()
+    assert proposal.genotype in space
+    assert readings == 1

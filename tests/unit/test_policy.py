@@ -164,8 +164,8 @@ def test_the_first_step_of_ppo_is_reinforce() -> None:
 def test_draws_have_the_probabilities() -> None:
     source, count = generator(0, "draws"), 4000
     logits = torch.tensor([0.0, 1.0, -1.0, 2.0], requires_grad=True)
-    options = [draw_option(logits, source) for _ in range(count)]
-    bits = torch.tensor([draw_bits(logits, source) for _ in range(count)], dtype=torch.float64)
+    options = [int(draw_option(logits[None], source)) for _ in range(count)]
+    bits = torch.cat([draw_bits(logits[None], source) for _ in range(count)]).double()
     for index, p in enumerate(logits.detach().double().softmax(-1).tolist()):
         deviation = math.sqrt(p * (1 - p) / count)
         assert options.count(index) / count == pytest.approx(p, abs=4 * deviation)
@@ -176,6 +176,18 @@ def test_draws_have_the_probabilities() -> None:
 
 
 def test_draws_repeat_with_the_generator() -> None:
-    logits = random(5)
-    draws = [(draw_option(logits, source), draw_bits(logits, source)) for source in (generator(3), generator(3))]
-    assert draws[0] == draws[1]
+    logits = random(2, 5)
+    options, bits = zip(
+        *((draw_option(logits, g), draw_bits(logits, g)) for g in (generator(3), generator(3))), strict=True
+    )
+    assert torch.equal(*options)
+    assert torch.equal(*bits)
+
+
+def test_options_are_those_of_multinomial() -> None:
+    """A run of an earlier version, which drew with it, is continued exactly."""
+    one, other = generator(4), generator(4)
+    for _ in range(200):
+        logits = random(1, 5)
+        expected = torch.multinomial(logits[0].double().softmax(-1), 1, generator=one)
+        assert torch.equal(draw_option(logits, other), expected)
