@@ -41,7 +41,7 @@ from lightning_nas.spaces import NasBench201Space
 
 SPACE = NasBench201Space()
 SIZES = StagedSkeleton(channels=8, cells_per_stage=1)
-CELLS, EPOCHS, WEIGHT_STEPS, SAMPLER_STEPS = 200, 30, 600, 100
+CELLS, EPOCHS, WEIGHT_STEPS, SAMPLER_STEPS = 200, 20, 600, 100
 SGD = Sgd(lr=0.05, lr_min=5e-4, nesterov=True, weight_decay=5e-4)
 CONTROLLER = Adam(lr=3.5e-3, betas=(0.0, 0.999), weight_decay=0.0, eps=1e-3)
 METHODS = {
@@ -132,7 +132,10 @@ def run(name: str, seed: int, table: dict[str, float], arguments: argparse.Names
 def correlations(values: list[float], truth: list[float]) -> dict[str, float]:
     """Kendall's tau (b) and Spearman's rho."""
     one, other = torch.tensor(values, dtype=torch.float64), torch.tensor(truth, dtype=torch.float64)
-    return {"kendall": float(kendall_rank_corrcoef(one, other)), "spearman": float(spearman_corrcoef(one, other))}
+    return {
+        "kendall": torch.as_tensor(kendall_rank_corrcoef(one, other)).item(),
+        "spearman": spearman_corrcoef(one, other).item(),
+    }
 
 
 def summarize(results: Path) -> None:

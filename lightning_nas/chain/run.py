@@ -129,7 +129,7 @@ class Chain:
         genotype = sound_genotype(cli.model)
         if genotype is None:
             raise MisconfigurationException(
-                f"[{name}] has found nothing to train: every child has failed, see {folder}."
+                f"[{name}] has found nothing to train: every child has failed, or nothing was derived; see {folder}."
             )
         return self._state.finish(name, {"genotype": genotype.to_dict(), "seconds": seconds, "seed": seed})
 
