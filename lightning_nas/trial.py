@@ -42,7 +42,7 @@ class Fidelity(Configurable):
     def __post_init__(self) -> None:
         for name in ("epochs", "cells", "channels", "resolution"):
             value = getattr(self, name)
-            if value is not None and value < 1:
+            if value is not None and (not isinstance(value, int) or value < 1):
                 raise ValueError(f"Fidelity({name}={value}): give an integer of at least 1.")
         if not 0.0 < self.share <= 1.0:
             raise ValueError(f"Fidelity(share={self.share}): give a number above 0 and at most 1.")

@@ -42,14 +42,27 @@ class TrialFile:
         return found
 
     def append(self, trials: Iterable[Trial]) -> None:
-        """Write the trials that the file does not hold."""
+        """Write the trials that the file does not hold.
+
+        Raises:
+            MisconfigurationException: a line that was written meanwhile is no trial.
+        """
         with locked(self.path) as file:
             end = file.tell()
             file.seek(self._read)
             # What other processes have written since; only numbers are looked at.
-            self._known |= {int(json.loads(line)["id"]) for line in file.read(end - self._read).splitlines()}
+            self._known |= {self._number(line) for line in file.read(end - self._read).splitlines()}
             missing = [trial for trial in trials if trial.id not in self._known]
             file.seek(end)
             file.write("".join(json.dumps(trial.to_dict()) + "\n" for trial in missing).encode())
             self._known |= {trial.id for trial in missing}
             self._read = file.tell()
+
+    def _number(self, line: bytes) -> int:
+        try:
+            return int(json.loads(line)["id"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise MisconfigurationException(
+                f"{self.path} holds a line that is no trial, {line[:80]!r} ({error}): repair the file, or give another "
+                "folder."
+            ) from error

@@ -85,6 +85,7 @@ def test_records_with_a_wrong_part_are_refused(change: str) -> None:
     ("arguments", "message"),
     [
         ({"epochs": 0}, r"Fidelity\(epochs=0\): give an integer of at least 1"),
+        ({"epochs": 1.5}, r"Fidelity\(epochs=1.5\): give an integer of at least 1"),
         ({"cells": 0}, r"Fidelity\(cells=0\): give an integer of at least 1"),
         ({"channels": -3}, r"Fidelity\(channels=-3\): give an integer of at least 1"),
         ({"resolution": 0}, r"Fidelity\(resolution=0\): give an integer of at least 1"),

@@ -99,6 +99,15 @@ def test_a_damaged_line_is_named(damage: str, tmp_path: Path) -> None:
         TrialFile(file.path).read()
 
 
+def test_a_line_damaged_during_a_run_is_named(tmp_path: Path) -> None:
+    file = TrialFile(tmp_path / "trials.jsonl")
+    file.append(TRIALS[:1])
+    with file.path.open("a") as other:
+        other.write('{"number": 1}\n')
+    with pytest.raises(MisconfigurationException, match=r"no trial, b'{\"number\": 1}' .* repair the file"):
+        file.append(TRIALS[1:2])
+
+
 WRITER = """
 import sys
 from pathlib import Path
