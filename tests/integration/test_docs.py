@@ -114,6 +114,7 @@ def test_callbacks_in_yaml_are_constructed() -> None:
         "docs/own-data.md",
         "docs/training.md",
         "docs/children.md",
+        "docs/weight-sharing.md",
     ],
 )
 def test_examples_run(file: str, tmp_path: Path) -> None:
