@@ -15,7 +15,7 @@ from lightning_nas.config import Configurable
 from lightning_nas.data.augment import Augment
 from lightning_nas.data.dataset import Batch, ImageSet, Streamed, as_it_is
 from lightning_nas.data.errors import DataError
-from lightning_nas.data.loading import check_batch_size, evaluation_loader, split, training_loader, world
+from lightning_nas.data.loading import check_batch_size, evaluation_loader, mixed, split, training_loader, world
 from lightning_nas.data.scan import images_under
 from lightning_nas.data.transform import BatchTransform, statistics
 
@@ -145,6 +145,11 @@ class ImageData(L.LightningDataModule, Configurable, ABC):
         return Subset(self.training, rest), own if own is not None else Subset(self.training, part) if part else None
 
     @cached_property
+    def _validation_set(self) -> Subset[Batch] | None:
+        part = self.parts[1]
+        return None if part is None else mixed(part)
+
+    @cached_property
     def predict_files(self) -> tuple[str, ...]:
         """Files under `predict_root`, sorted; a prediction batch's positions count in it."""
         if self.predict_root is None:
@@ -180,8 +185,8 @@ class ImageData(L.LightningDataModule, Configurable, ABC):
         return training_loader(self.parts[0], self.batch_size, self.trainer, "train", **self._options())
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        """Raw validation batches; an empty list where there is no validation set, which Lightning accepts."""
-        part = self.parts[1]
+        """Raw validation batches of all classes; an empty list, which Lightning accepts, without a validation set."""
+        part = self._validation_set
         return [] if part is None else evaluation_loader(part, self.batch_size, self.trainer, **self._options())
 
     def test_dataloader(self) -> DataLoader[Batch]:

@@ -18,7 +18,15 @@ from torch.utils.data import (
 
 from lightning_nas.config import Configurable, foreign_config
 from lightning_nas.data.errors import DataError
-from lightning_nas.data.loading import check_batch_size, evaluation_loader, size_of, split, training_loader, world
+from lightning_nas.data.loading import (
+    check_batch_size,
+    evaluation_loader,
+    mixed,
+    size_of,
+    split,
+    training_loader,
+    world,
+)
 
 PARTS = ("train", "val")
 _KEPT = (
@@ -154,12 +162,12 @@ class Bilevel(L.LightningDataModule, Configurable):
         return CombinedLoader(self.half_loaders(), "max_size_cycle")
 
     def val_dataloader(self) -> Any:
-        """The inner module's validation loader, or the architecture half in fixed order."""
+        """The inner module's validation loader, or the architecture half, mixed once and for all."""
         if is_overridden("val_dataloader", self.datamodule, L.LightningDataModule):
             own = self.datamodule.val_dataloader()
             if own is not None and not (isinstance(own, (list, tuple)) and len(own) == 0):
                 return own
-        return evaluation_loader(self._halves["val"], trainer=self.trainer, **self._options())
+        return evaluation_loader(mixed(self._halves["val"]), trainer=self.trainer, **self._options())
 
     def test_dataloader(self) -> Any:
         """The inner module's."""

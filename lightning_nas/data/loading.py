@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import lightning as L
 import torch
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
 from lightning_nas.data.errors import DataError
 from lightning_nas.functional.seeding import current_seed, derive_seed, generator
@@ -74,6 +74,19 @@ def evaluation_loader(
     ranks, rank = world(trainer)
     sampler: DistributedSampler[Any] = DistributedSampler(dataset, ranks, rank, shuffle=False)
     return _loader(dataset, batch_size, sampler, **options)
+
+
+def mixed(dataset: Dataset[Any]) -> Subset[Any]:
+    """The set in a random order that is the same in every run.
+
+    A folder's images come class by class. Norms that use each batch's statistics, and searches that score on a few
+    batches, need batches of all classes.
+
+    Example:
+        >>> mixed(range(5)).indices == mixed(range(5)).indices, sorted(mixed(range(5)).indices)
+        (True, [0, 1, 2, 3, 4])
+    """
+    return Subset(dataset, torch.randperm(size_of(dataset), generator=generator(0, "mixed")).tolist())
 
 
 def _loader(

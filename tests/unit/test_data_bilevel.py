@@ -200,7 +200,7 @@ def test_the_inner_modules_validation_set_is_preferred() -> None:
     inner = Digits(batch_size=32, validation=0.2)
     data = Bilevel(inner)
     data.setup("fit")
-    assert data.val_dataloader().dataset is inner.parts[1]
+    assert data.val_dataloader().dataset is inner.val_dataloader().dataset
 
 
 def test_attributes_are_those_of_the_inner_module() -> None:

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.demos.boring_classes import BoringModel
 from PIL import Image
 
-from lightning_nas.data import ImageFolder
+from lightning_nas.data import ImageFolder, Phased
 from lightning_nas.data.dataset import InMemory, Streamed
 from lightning_nas.data.reading import read_image
 
@@ -77,6 +77,23 @@ def test_without_a_validation_folder_a_share_is_split_off(tmp_path: Path) -> Non
     data = ImageFolder(parted(tmp_path, ("train", "test")), batch_size=4, validation=0.25)
     assert [len(part) for part in data.parts if part] == [6, 2]
     assert len(data.testing) == 8
+
+
+@pytest.mark.parametrize("parts", [(), ("train", "val", "test")])
+def test_validation_batches_hold_all_classes(parts: tuple[str, ...], tmp_path: Path) -> None:
+    """Files come class by class; norms and scores on a few batches need a mixture, the same in every run."""
+    root, share = parted(tmp_path, parts, 32) if parts else flat(tmp_path, 80), {} if parts else {"test": 0.0}
+    orders = []
+    for seed in (0, 1):
+        L.seed_everything(seed, verbose=False)
+        data = ImageFolder(root, 16, validation=None if parts else 0.5, **share)
+        for module in (data, Phased(data if parts else ImageFolder(root, 16, validation=0.0, **share), 0.5)):
+            module.setup("fit")
+            batches = list(module.val_dataloader())
+            assert all(set(targets.tolist()) == {0, 1} for _, targets, _ in batches)
+            orders.append([position for *_, positions in batches for position in positions.tolist()])
+            assert len(set(orders[-1])) == len(orders[-1])
+    assert orders[:2] == orders[2:]
 
 
 def test_a_class_named_train_is_a_class(tmp_path: Path) -> None:
