@@ -156,6 +156,12 @@ class WeightSharingSearch(SupernetSearch):
                 f"Trainer(limit_val_batches=0): {type(self).__name__} derives its result on validation images: leave "
                 "it out, and set Derivation(batches=...)."
             )
+        every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
+        if every and epochs and epochs > 0 and epochs % every:
+            raise MisconfigurationException(
+                f"Trainer(max_epochs={epochs}, check_val_every_n_epoch={every}): {type(self).__name__} derives its "
+                "result on the validation images of the last epoch: give a number that divides max_epochs."
+            )
 
     def training_step(self, batch: Mapping[Phase, Any], batch_idx: int) -> None:
         ((phase, part),) = batch.items()

@@ -97,6 +97,15 @@ def test_children_in_yaml_go_on(tmp_path: Path) -> None:
     assert (tmp_path / "runs/evolution/genotype.yaml").is_file()
 
 
+@pytest.mark.slow
+def test_weight_sharing_in_yaml_runs(tmp_path: Path) -> None:
+    (config,) = yaml_blocks("docs/weight-sharing.md")
+    (tmp_path / "config.yaml").write_text(config)
+    python("-m", "lightning_nas", "fit", "--config", "config.yaml", folder=tmp_path)
+    assert [path.name for path in (tmp_path / "runs/sharing/candidates").iterdir()] == ["epoch_0001.csv"]
+    assert (tmp_path / "runs/sharing/genotype.yaml").is_file()
+
+
 def test_callbacks_in_yaml_are_constructed() -> None:
     for block in yaml_blocks("docs/training.md"):
         for callback in yaml.safe_load(block)["callbacks"]:
@@ -114,6 +123,7 @@ def test_callbacks_in_yaml_are_constructed() -> None:
         "docs/own-data.md",
         "docs/training.md",
         "docs/children.md",
+        "docs/weight-sharing.md",
     ],
 )
 def test_examples_run(file: str, tmp_path: Path) -> None:

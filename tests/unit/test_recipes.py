@@ -12,8 +12,9 @@ import torch
 import yaml
 from jsonargparse import Namespace
 
-from lightning_nas import Fidelity, MultiTrialSearch, RandomSearch, SupernetSpace
+from lightning_nas import Fidelity, MultiTrialSearch, RandomSearch, SupernetSpace, WeightSharingSearch
 from lightning_nas.cli import NasCLI
+from lightning_nas.data import Phased
 
 # Lightning's command line uses parts of jsonargparse that the next major version drops.
 pytestmark = [
@@ -167,6 +168,99 @@ RANDOM_SEARCH: Recipe = {
     "model": {"trials": 24},
     "model.fidelity": {"epochs": 100, "share": 1.0, "cells": None},
 }
+# Pham, Guan, Zoph, Le & Dean, "Efficient Neural Architecture Search via Parameter Sharing", ICML 2018;
+# https://github.com/melodyguan/enas. Decay is twice their l2, which counts the sum of squares, not half of it.
+ENAS_SGD = {"momentum": 0.9, "nesterov": True, "schedule": "restarts", "restart_epochs": 10, "restart_factor": 2}
+ENAS_ADAM = {"betas": (0.0, 0.999), "weight_decay": 0.0, "eps": 1e-3}
+# scripts/cifar10_micro_search.sh: 30 controller steps on 10 samples each
+ENAS_MICRO: Recipe = {
+    "model.space": {"blocks": 5},
+    "model.skeleton": {"cells": 6 + 2, "channels": 20, "classes": 10, "auxiliary": False, "pool_norm": False},
+    "model": {"hidden": 64, "layers": 1, "init_range": 0.1, "temperature": None, "round_size": 10, "clip": 5.0}
+    | {"tanh_constant": 1.1, "op_tanh_reduce": 2.5, "epochs": None},
+    "model.rule": {"entropy_weight": 1e-4, "baseline_decay": 0.99},
+    "model.controller_optimizer": ENAS_ADAM | {"lr": 3.5e-3},
+    "model.optimizer": ENAS_SGD | {"lr": 0.05, "lr_min": 5e-4, "weight_decay": 2 * 1e-4},
+    "model.derivation": {"candidates": 10, "batches": 1, "every": 1, "statistics": "batch"},
+    "data": {"fraction": 0.9, "sampler_steps": 30 * 10, "weight_steps": None},
+    "data.datamodule": {"batch_size": 160, "validation": 0.0, "crop": 4, "flip": True, "cutout": 0},
+    "trainer": {"max_epochs": 10 + 20 + 40 + 80},
+}
+# scripts/cifar10_macro_search.sh: 50 controller steps on 20 samples each. There all logits are bounded by 1.5, and a
+# skip is drawn with sigmoid(2 x), src/cifar10/general_controller.py.
+ENAS_MACRO: Recipe = ENAS_MICRO | {
+    "model.space": {"layers": 12, "first_source": 1},
+    "model.skeleton": {"channels": 36, "classes": 10, "merge": "add", "growth": 1, "dropout": 0.1},
+    "model": ENAS_MICRO["model"] | {"tanh_constant": 2 * 1.5, "op_tanh_reduce": 2.0, "round_size": 20},
+    "model.rule": {"entropy_weight": 1e-4, "baseline_decay": 0.99, "skip_target": 0.4, "skip_weight": 0.8},
+    "model.controller_optimizer": ENAS_ADAM | {"lr": 1e-3},
+    "model.optimizer": ENAS_SGD | {"lr": 0.05, "lr_min": 5e-4, "weight_decay": 2 * 2.5e-4},
+    "data": {"fraction": 0.9, "sampler_steps": 50 * 20, "weight_steps": None},
+    "data.datamodule": ENAS_MICRO["data.datamodule"] | {"batch_size": 128},
+    "trainer": {"max_epochs": 10 + 20 + 40 + 80 + 160},
+}
+# scripts/cifar10_micro_final.sh
+ENAS_MICRO_RETRAIN: Recipe = {
+    "model.skeleton": {"cells": 15 + 2, "channels": 36, "classes": 10, "stem": "cifar", "auxiliary": True},
+    "model.optimizer": ENAS_SGD | {"lr": 0.05, "lr_min": 1e-4, "weight_decay": 2 * 2e-4, "warmup_epochs": 0},
+    "model.task": {"auxiliary_weight": 0.4, "label_smoothing": 0.0},
+    "model": {"clip": 5.0, "epochs": None},
+    "data": {"batch_size": 144, "validation": 0.0, "crop": 4, "flip": True, "cutout": 16},
+    "trainer": {"max_epochs": 10 + 20 + 40 + 80 + 160 + 320},
+    "drop_path": 0.4,
+}
+# scripts/cifar10_macro_final.sh
+ENAS_MACRO_RETRAIN: Recipe = {
+    "model.space": {"layers": 24, "first_source": 0},
+    "model.skeleton": {"channels": 96, "classes": 10, "merge": "concatenate", "growth": 2, "dropout": 0.5},
+    "model.optimizer": ENAS_SGD | {"lr": 0.05, "lr_min": 1e-3, "weight_decay": 2 * 2e-4, "warmup_epochs": 0},
+    "model": {"clip": 5.0, "epochs": None},
+    "data": {"batch_size": 100, "validation": 0.0, "crop": 4, "flip": True, "cutout": 0},
+    "trainer": {"max_epochs": 10 + 20 + 40 + 80 + 160},
+    "drop_path": None,
+}
+# Dong & Yang, "NAS-Bench-201", ICLR 2020; https://github.com/D-X-Y/AutoDL-Projects,
+# configs/nas-benchmark/algos/RANDOM.config: random search with weight sharing (Li & Talwalkar, UAI 2019)
+SHARING_NASBENCH201: Recipe = {
+    "model.space": {"nodes": 4},
+    "model.skeleton": {"cells_per_stage": 5, "channels": 16},
+    "model.skeleton.norm": {"affine": False, "statistics": "batch"},
+    "model.optimizer": GDAS_SGD | {"lr": 0.025, "lr_min": 0.001, "weight_decay": 5e-4, "warmup_epochs": 0},
+    "model": {"clip": 5.0, "epochs": None},
+    "model.derivation": {"candidates": 100, "batches": 10, "every": 0, "statistics": "batch"},
+    "data": {"fraction": 0.5, "sampler_steps": 0, "weight_steps": None},
+    "data.datamodule": {"batch_size": 64, "validation": 0.0, "crop": 4, "flip": True, "cutout": 0},
+    "trainer": {"max_epochs": 250},
+}
+# configs/nas-benchmark/algos/ENAS.config, scripts-search/NAS-Bench-201-algos/ENAS.sh, lib/models/cell_searchs. Their
+# decay is torch's, so it is not doubled.
+ENAS_NASBENCH201: Recipe = SHARING_NASBENCH201 | {
+    "model": {"hidden": 32, "layers": 2, "init_range": 0.1, "temperature": 5.0, "round_size": 20, "clip": 5.0}
+    | {"tanh_constant": 2.5, "op_tanh_reduce": 1.0},
+    "model.rule": {"entropy_weight": 1e-4, "baseline_decay": 0.99},
+    "model.controller_optimizer": ENAS_ADAM | {"lr": 1e-3},
+    "model.optimizer": GDAS_SGD | {"lr": 0.05, "lr_min": 5e-4, "weight_decay": 2.5e-4, "warmup_epochs": 0},
+    "model.derivation": {"candidates": 100, "batches": 1, "every": 0, "statistics": "batch"},
+    "data": {"fraction": 0.5, "sampler_steps": 50 * 20, "weight_steps": None},
+    "data.datamodule": SHARING_NASBENCH201["data.datamodule"] | {"batch_size": 128},
+}
+# Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampling", ECCV 2020: 20 generations of 50
+SINGLE_PATH: Recipe = {name: part for name, part in SHARING_NASBENCH201.items() if name != "model.derivation"} | {
+    "model.skeleton.norm": {"affine": False, "statistics": "running"},
+    "model": {"population": 50, "candidates": 20 * 50, "every": 0, "clip": 5.0, "epochs": None},
+}
+# Li & Talwalkar, "Random Search and Reproducibility for Neural Architecture Search", UAI 2019;
+# https://github.com/liamcli/randomNAS_release, searchers/random_weight_share.py
+SHARING_DARTS: Recipe = {
+    "model.space": {"nodes": 4, "reduction": "search"},
+    "model.skeleton": DARTS_SEARCH["model.skeleton"],
+    "model.optimizer": DARTS_SGD | {"lr": 0.025, "lr_min": 0.001},
+    "model": {"clip": 0.25, "epochs": None},
+    "model.derivation": {"candidates": 1000, "every": 0},
+    "data": {"fraction": 0.5, "sampler_steps": 0, "weight_steps": None},
+    "data.datamodule": DARTS_SEARCH["data.datamodule"],
+    "trainer": {"max_epochs": 100},
+}
 RECIPES: dict[str, Recipe] = {
     "darts/cifar10_search.yaml": DARTS_SEARCH,
     "darts/cifar10_search_second_order.yaml": DARTS_SEARCH | {"model": DARTS_SEARCH["model"] | {"order": 2}},
@@ -185,14 +279,32 @@ RECIPES: dict[str, Recipe] = {
     "nasnet/imagenet_retrain.yaml": NASNET_IMAGENET,
     "evolution/cifar10_search.yaml": EVOLUTION_SEARCH,
     "random/cifar10_search.yaml": RANDOM_SEARCH,
+    "enas/cifar10_micro_search.yaml": ENAS_MICRO | {"model.skeleton.norm": {"affine": True, "statistics": "running"}},
+    "enas/cifar10_macro_search.yaml": ENAS_MACRO,
+    "enas/cifar10_micro_retrain.yaml": ENAS_MICRO_RETRAIN,
+    "enas/cifar10_macro_retrain.yaml": ENAS_MACRO_RETRAIN,
+    "enas/nasbench201_search.yaml": ENAS_NASBENCH201,
+    "random_sharing/cifar10_search.yaml": SHARING_DARTS,
+    "random_sharing/nasbench201_search.yaml": SHARING_NASBENCH201,
+    "single_path/nasbench201_search.yaml": SINGLE_PATH,
 }
 OTHERS = {  # combinations of recipes, settings of our own
     "darts/cifar10_run.yaml",
+    "enas/cifar10_macro_small.yaml",
+    "enas/cifar10_micro_small.yaml",
     "evolution/cifar10_search_inheritance.yaml",
     "halving/cifar10_search.yaml",
     "nasnet/cifar10_small.yaml",
     "reinforce/cifar10_small.yaml",
 }
+# Where the recipe of one space is not that of the class.
+DIFFERING = {
+    "enas/cifar10_macro_search.yaml": {"tanh_constant", "op_tanh_reduce", "optimizer", "weights", "round_size"},
+    "enas/nasbench201_search.yaml": {"hidden", "layers", "temperature", "tanh_constant", "op_tanh_reduce", "optimizer"}
+    | {"weights", "round_size", "candidates", "every"},
+    "random_sharing/cifar10_search.yaml": {"weights", "clip", "candidates"},
+}
+SHARING = [file for file, recipe in RECIPES.items() if "sampler_steps" in recipe.get("data", {})]
 NASNET = (
     "skip_connect conv_3x1_1x3 conv_7x1_1x7 dil_conv_3x3 avg_pool_3x3 max_pool_3x3 max_pool_5x5 max_pool_7x7 "
     "nor_conv_1x1 nor_conv_3x3 sep_conv_3x3 sep_conv_5x5 sep_conv_7x7"
@@ -202,6 +314,9 @@ CANDIDATES = {
     "nasnet": NASNET,
     "evolution": AMOEBANET,
     "DartsSpace": "none max_pool_3x3 avg_pool_3x3 skip_connect sep_conv_3x3 sep_conv_5x5 dil_conv_3x3 dil_conv_5x5",
+    "EnasMicroSpace": "sep_conv_3x3 sep_conv_5x5 avg_pool_3x3 max_pool_3x3 skip_connect",
+    "EnasMacroSpace": "branch_conv_3x3 branch_sep_conv_3x3 branch_conv_5x5 branch_sep_conv_5x5 branch_avg_pool_3x3 "
+    "branch_max_pool_3x3",
     "NasBench201Space": "none skip_connect nor_conv_1x1 nor_conv_3x3 avg_pool_3x3",
 }
 
@@ -293,6 +408,46 @@ def test_method_trains_children_by_the_recipe_by_default(file: str) -> None:
     assert bare.reward.config() == search.reward.config()
     wanted, found = search.sampler.config()["init_args"], bare.sampler.config()["init_args"]
     assert found | {"fixed": None} == wanted | {"fixed": None}  # the growing depth belongs to the chain
+
+
+def settings(search: WeightSharingSearch) -> dict[str, Any]:
+    """What a search has besides space and skeleton, in whatever form it was given."""
+    parts = {name: getattr(search, name).config() for name in ("task", "reward")}
+    for part in (search.sampler, search.derivation):
+        parts |= part.config()["init_args"]
+    return parts | {"clip": search.clip, "round_size": search.round_size, "weights": search.optimizer}
+
+
+@pytest.mark.parametrize("file", SHARING)
+def test_sharing_recipe_is_what_the_class_does_by_default(file: str) -> None:
+    """`EnasSearch` is the micro search, `RandomSharingSearch` and `SinglePathSearch` are as on NAS-Bench-201."""
+    search = parsed(f"configs/{file}").model
+    bare = type(search)(search.space, search.skeleton)
+    wanted, found = settings(search), settings(bare)
+    differing = {name for name in wanted if found[name] != wanted[name]}
+    assert differing == DIFFERING.get(file, set())
+
+
+def test_micro_skeleton_and_phases_are_the_recipe_by_default() -> None:
+    cli = parsed("configs/enas/cifar10_micro_search.yaml")
+    assert cli.model.space.skeleton() == cli.model.skeleton
+    assert Phased(cli.datamodule.datamodule).fraction == cli.datamodule.fraction
+
+
+def test_final_networks_of_enas_are_those_of_the_authors() -> None:
+    """`fixed_arc` of scripts/cifar10_micro_final.sh: source, operation, source, operation of each block."""
+    arcs = "02000401041110010211", "10100302113110040311"
+    model = parsed("configs/enas/cifar10_micro_retrain.yaml").model
+    choices = model.genotype.as_mapping()
+    for cell, arc in zip(("normal", "reduce"), arcs, strict=True):
+        parts = [f"{cell}.{block}.{part}{slot}" for block in range(2, 7) for slot in (0, 1) for part in ("input", "op")]
+        for part, number in zip(parts, arc, strict=True):
+            wanted = model.space.candidates[int(number)] if "op" in part else number
+            assert choices[part] == wanted, part
+    macro = parsed("configs/enas/cifar10_macro_retrain.yaml").model
+    text = macro.space.format(macro.genotype).replace(" ", "")
+    assert text.startswith("030010200120000311010200000120110111")
+    assert text.endswith("011000111010001010011000")
 
 
 def test_darts_protocol() -> None:

@@ -122,6 +122,17 @@ def test_derivation_is_written_and_shown(trainer_kwargs: dict[str, Any], tmp_pat
     assert "search/candidates/text_summary" in events.Tags()["tensors"]
 
 
+@pytest.mark.parametrize("statistics", ["batch", "recalibrated"])
+def test_derivation_leaves_the_training_as_it_is(statistics: Any, trainer_kwargs: dict[str, Any]) -> None:
+    states = []
+    for every in (1, 0):
+        search = controlled()
+        search.derivation = Derivation(4, 1, every, statistics, 2, round_size=2)
+        L.Trainer(max_epochs=2, **trainer_kwargs).fit(search, datamodule=data())
+        states.append({name: value.clone() for name, value in search.state_dict().items()})
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+
+
 def test_evolution_finds_better_paths_than_it_began_with(trainer_kwargs: dict[str, Any]) -> None:
     L.seed_everything(0, verbose=False)
     search = SinglePathSearch(SPACE, SKELETON, 5, 3, 40, 2, 3, optimizer=Sgd(0.1))
@@ -170,13 +181,19 @@ def test_a_final_training_can_start_warm(trainer_kwargs: dict[str, Any], tmp_pat
             r"limit_train_batches=0.5\) would cut off",
         ),
         (controlled, data, {"limit_val_batches": 0}, r"limit_val_batches=0\): WeightSharingSearch derives its result"),
+        (
+            controlled,
+            data,
+            {"max_epochs": 3, "check_val_every_n_epoch": 2},
+            r"max_epochs=3, check_val_every_n_epoch=2\): WeightSharingSearch .* last epoch: give a number that divides",
+        ),
         (controlled, data, {"gradient_clip_val": 1.0}, r"clip=1.0"),
     ],
 )
 def test_refusals(search: Any, datamodule: Any, trainer: Any, text: str, trainer_kwargs: dict[str, Any]) -> None:
     module = search()
     with pytest.raises(MisconfigurationException, match=text):
-        L.Trainer(max_epochs=1, **{**trainer_kwargs, **trainer}).fit(module, datamodule=datamodule())
+        L.Trainer(**{"max_epochs": 1, **trainer_kwargs, **trainer}).fit(module, datamodule=datamodule())
     assert module.sampler.told == 0
 
 
