@@ -72,10 +72,10 @@ def searched(name: str, arguments: argparse.Namespace) -> MultiTrialSearch:
 
 
 def halved(name: str, arguments: argparse.Namespace) -> MultiTrialSearch:
-    """Successive halving, or full training of every child, for the same time."""
+    """Successive halving, or full training of every child, for the same time; "late" has no rung of one epoch."""
     sampler: Sampler = UniformSampler(SPACE, RUNGS[-1])
-    if name == "halving":
-        sampler = SuccessiveHalving(UniformSampler(SPACE), RUNGS)
+    if name != "full":
+        sampler = SuccessiveHalving(UniformSampler(SPACE), RUNGS if name == "halving" else RUNGS[1:])
     evaluator = FitEvaluator(images(arguments), Sgd(lr=0.1, nesterov=True), store=WeightStore("weights", 200))
     return MultiTrialSearch(sampler, evaluator, SIZES, trials=1000, max_seconds=arguments.seconds)
 
@@ -95,7 +95,7 @@ def images(arguments: argparse.Namespace) -> ImageFolder:
 
 PARTS: dict[str, tuple[Callable[[str, argparse.Namespace], MultiTrialSearch], tuple[str, ...]]] = {
     "search": (searched, ("reinforce", "reinforce-random", "nasnet", "nasnet-random")),
-    "halving": (halved, ("halving", "full")),
+    "halving": (halved, ("halving", "late", "full")),
     "inheritance": (inherited, ("inherited", "new")),
 }
 
