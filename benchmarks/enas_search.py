@@ -36,7 +36,7 @@ from lightning_nas.functional.seeding import generator
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "enas"
 SGD = Sgd(lr=0.05, nesterov=True, weight_decay=4e-4)
-EPOCHS, BATCHES = 10, 300
+EPOCHS, BATCHES = 6, 300
 
 
 def config(space: str, root: Path) -> dict[str, Any]:
