@@ -138,14 +138,24 @@ def correlations(values: list[float], truth: list[float]) -> dict[str, float]:
     }
 
 
+def among_best(values: list[float], truth: list[float], count: int = 50) -> float:
+    """Kendall's tau of the cells with the best scores alone, among which a search chooses."""
+    best = sorted(range(len(values)), key=lambda index: -values[index])[:count]
+    return correlations([values[index] for index in best], [truth[index] for index in best])["kendall"]
+
+
 def summarize(results: Path) -> None:
     """Mean and standard deviation over the seeds."""
-    print(f"{'method':16}{'seeds':>6}{'s':>6}{'statistics':>14}{'Kendall':>16}{'Spearman':>16}{'found, true %':>18}")
+    print(
+        f"{'method':16}{'seeds':>6}{'s':>6}{'statistics':>14}{'Kendall':>16}{'Spearman':>16}{'among top 50':>16}"
+        f"{'found, true %':>18}"
+    )
     for name in METHODS:
         runs = [json.loads(path.read_text()) for path in sorted(results.glob(f"{name}-[0-9]*.json"))]
         for kind in ("batch", "recalibrated", "running") if runs else ():
             figures = [[run["correlation"][kind][which] for run in runs] for which in ("kendall", "spearman")]
             seconds, accuracy = statistics.mean(r["seconds"] for r in runs), mean_sd([r["accuracy"] for r in runs])
+            figures.append([among_best(run["scores"][kind], run["truth"]) for run in runs])
             texts = "".join(f"{mean_sd(values):>16}" for values in figures)
             print(f"{name:16}{len(runs):>6}{seconds:>6.0f}{kind:>14}{texts}{accuracy:>18}")
 
