@@ -160,6 +160,16 @@ def summarize(results: Path) -> None:
             print(f"{name:16}{len(runs):>6}{seconds:>6.0f}{kind:>14}{texts}{accuracy:>18}")
 
 
+def summarize_convolutions(results: Path) -> None:
+    """Whether scores see what convolutions are worth."""
+    counts = [float(sum("conv" in o for _, o in SPACE.sample(generator(0, "cell", n)))) for n in range(CELLS)]
+    for path in sorted(results.glob("*-[0-9]*.json")):
+        run = json.loads(path.read_text())
+        score, truth = (correlations(x, counts)["kendall"] for x in (run["scores"]["recalibrated"], run["truth"]))
+        left = "" if run["entropy"] is None else f"; entropy of the policy {run['entropy']:.2f} nats"
+        print(f"{path.stem}: number of convolutions with the score {score:.2f}, with the truth {truth:.2f}{left}")
+
+
 def mean_sd(values: list[float]) -> str:
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return f"{statistics.mean(values):.2f} +- {deviation:.2f}"
@@ -188,6 +198,7 @@ def main() -> None:
             for name in arguments.methods:
                 run(name, seed, table, arguments)
     summarize(arguments.results)
+    summarize_convolutions(arguments.results)
 
 
 if __name__ == "__main__":
