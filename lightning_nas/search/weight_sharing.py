@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import torch
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from typing_extensions import override
@@ -26,6 +25,7 @@ from lightning_nas.path_score import Path, evaluating, score_path
 from lightning_nas.reward import MetricReward, Reward
 from lightning_nas.sampler import Sampler
 from lightning_nas.search.candidates import write_candidates
+from lightning_nas.search.phase_refusals import check_limits, check_phases
 from lightning_nas.search.supernet import SupernetSearch
 from lightning_nas.search.undisturbed import undisturbed
 from lightning_nas.skeleton import NetworkOutput, Skeleton
@@ -122,46 +122,8 @@ class WeightSharingSearch(SupernetSearch):
             MisconfigurationException: names the argument, its value and the remedy.
         """
         self.trainer.fit_loop.setup_data()
-        steps = getattr(self.trainer.train_dataloader, "steps", None)
-        name = type(self).__name__
-        if not isinstance(steps, Mapping) or set(steps) != {"train", "val"}:
-            data = type(self.trainer.datamodule).__name__  # type: ignore[attr-defined]
-            raise MisconfigurationException(
-                f"datamodule={data}: {name} trains weights and sampler in two phases of an epoch. Wrap the data "
-                "module: Phased(datamodule, fraction=0.9, sampler_steps=300)."
-            )
-        learns = any(parameter.requires_grad for parameter in self.sampler.parameters())
-        if learns and not steps["val"]:
-            raise MisconfigurationException(
-                f"Phased(sampler_steps=0) would never teach the {type(self.sampler).__name__}: give its phase a "
-                "length, such as sampler_steps=300."
-            )
-        if not learns and steps["val"]:
-            raise MisconfigurationException(
-                f"Phased(sampler_steps={steps['val']}): a {type(self.sampler).__name__} learns nothing from these "
-                "batches: set sampler_steps=0."
-            )
-        self._check_trainer()
-
-    def _check_trainer(self) -> None:
-        trainer = self.trainer
-        limit = trainer.limit_train_batches
-        if not trainer.fast_dev_run and (isinstance(limit, int) or limit != 1.0):  # type: ignore[attr-defined]
-            raise MisconfigurationException(
-                f"Trainer(limit_train_batches={limit}) would cut off the sampler's phase, which comes last (so would "
-                "overfit_batches, and ReducedFidelity(share=...)): set Phased(weight_steps=..., sampler_steps=...)."
-            )
-        if trainer.limit_val_batches == 0:
-            raise MisconfigurationException(
-                f"Trainer(limit_val_batches=0): {type(self).__name__} derives its result on validation images: leave "
-                "it out, and set Derivation(batches=...)."
-            )
-        every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
-        if every and epochs and epochs > 0 and epochs % every:
-            raise MisconfigurationException(
-                f"Trainer(max_epochs={epochs}, check_val_every_n_epoch={every}): {type(self).__name__} derives its "
-                "result on the validation images of the last epoch: give a number that divides max_epochs."
-            )
+        check_phases(type(self).__name__, self.trainer, self.sampler)
+        check_limits(type(self).__name__, self.trainer)
 
     def training_step(self, batch: Mapping[Phase, Any], batch_idx: int) -> None:
         ((phase, part),) = batch.items()

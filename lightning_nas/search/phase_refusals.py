@@ -1,0 +1,70 @@
+"""What a search with shared weights refuses before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from lightning_nas.sampler import Sampler
+
+
+def check_phases(owner: str, trainer: Trainer, sampler: Sampler) -> None:
+    """Refuse data without the two phases, and phases that do not fit the sampler.
+
+    Args:
+        owner: name of the search's class.
+        trainer: its loaders are made.
+        sampler: of the search.
+
+    Raises:
+        MisconfigurationException: names the argument, its value and the remedy.
+    """
+    steps = getattr(trainer.train_dataloader, "steps", None)
+    if not isinstance(steps, Mapping) or set(steps) != {"train", "val"}:
+        data = type(trainer.datamodule).__name__  # type: ignore[attr-defined]
+        raise MisconfigurationException(
+            f"datamodule={data}: {owner} trains weights and sampler in two phases of an epoch. Wrap the data "
+            "module: Phased(datamodule, fraction=0.9, sampler_steps=300)."
+        )
+    learns = any(parameter.requires_grad for parameter in sampler.parameters())
+    if learns and not steps["val"]:
+        raise MisconfigurationException(
+            f"Phased(sampler_steps=0) would never teach the {type(sampler).__name__}: give its phase a "
+            "length, such as sampler_steps=300."
+        )
+    if not learns and steps["val"]:
+        raise MisconfigurationException(
+            f"Phased(sampler_steps={steps['val']}): a {type(sampler).__name__} learns nothing from these "
+            "batches: set sampler_steps=0."
+        )
+
+
+def check_limits(owner: str, trainer: Trainer) -> None:
+    """Refuse limits that would cut off the second phase or the derivation.
+
+    Args:
+        owner: name of the search's class.
+        trainer: with its settings.
+
+    Raises:
+        MisconfigurationException: names the argument, its value and the remedy.
+    """
+    limit = trainer.limit_train_batches
+    if not trainer.fast_dev_run and (isinstance(limit, int) or limit != 1.0):  # type: ignore[attr-defined]
+        raise MisconfigurationException(
+            f"Trainer(limit_train_batches={limit}) would cut off the sampler's phase, which comes last (so would "
+            "overfit_batches, and ReducedFidelity(share=...)): set Phased(weight_steps=..., sampler_steps=...)."
+        )
+    if trainer.limit_val_batches == 0:
+        raise MisconfigurationException(
+            f"Trainer(limit_val_batches=0): {owner} derives its result on validation images: leave "
+            "it out, and set Derivation(batches=...)."
+        )
+    every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
+    if every and epochs and epochs > 0 and epochs % every:
+        raise MisconfigurationException(
+            f"Trainer(max_epochs={epochs}, check_val_every_n_epoch={every}): {owner} derives its "
+            "result on the validation images of the last epoch: give a number that divides max_epochs."
+        )
