@@ -6,10 +6,12 @@ training, and it stops at 12,000 simulated seconds, as in the benchmark's paper.
 
     python benchmarks/nasbench201_table.py --table nasbench201.csv.gz --runs 200
     python benchmarks/nasbench201_table.py --table nasbench201.csv.gz --runs 200 --part fidelity
+    python benchmarks/nasbench201_table.py --table nasbench201.csv.gz --runs 200 --part halving
     python benchmarks/nasbench201_table.py --table nasbench201.csv.gz --part harness
 
 The second compares the simulated seconds until the cell with the best reward has some final accuracy, for rewards after
-12 and after 200 epochs; the third is the time that 1,000 trials take inside `Trainer.fit`.
+12 and after 200 epochs; the third does so for 200 epochs and for successive halving from 12 to 200; the last is the time
+that 1,000 trials take inside `Trainer.fit`.
 
 The table is a CSV with the columns `arch`, `cifar10valid_train_seconds_per_epoch`, `cifar10_valid_acc_12ep`,
 `cifar10_valid_acc_200ep` and `cifar10_test_acc_200ep`, such as one makes from the records of
@@ -41,6 +43,7 @@ from lightning_nas import (
     RegularizedEvolution,
     Reinforce,
     Sampler,
+    SuccessiveHalving,
     TableEvaluator,
     Trial,
     UniformSampler,
@@ -93,12 +96,13 @@ def found(trials: list[Trial]) -> float:
 
 def seconds_to(trials: list[Trial], level: float) -> float:
     """Simulated seconds until the cell with the best reward so far has a test accuracy; infinite if it never has."""
-    spent, best = 0.0, -1.0
+    spent, best = 0.0, (0, -1.0)
     accuracy = 0.0
     for trial in trials:
         spent += trial.seconds
-        if (trial.reward or 0.0) > best:
-            best, accuracy = trial.reward or 0.0, 100 * trial.metrics["test/accuracy"]
+        worth = (trial.proposal.fidelity.epochs, trial.reward or 0.0)  # rewards after different times do not compare
+        if worth > best:
+            best, accuracy = worth, 100 * trial.metrics["test/accuracy"]
         if accuracy >= level:
             return spent
     return float("inf")
@@ -144,6 +148,29 @@ def fidelity(evaluator: TableEvaluator, methods: list[str], runs: int, first: in
     return results
 
 
+def halving(evaluator: TableEvaluator, runs: int, first: int) -> dict[str, object]:
+    """Seconds to equal final accuracy for random children at 200 epochs, and when a share of those at 12 goes on."""
+    results: dict[str, object] = {}
+    rungs = (Fidelity(epochs=12), Fidelity(epochs=200))
+    makers: dict[str, Callable[[], Sampler]] = {
+        "full": lambda: UniformSampler(SPACE, rungs[-1]),
+        "keep 1/3": lambda: SuccessiveHalving(UniformSampler(SPACE), rungs, keep=1 / 3),
+        "keep 1/10": lambda: SuccessiveHalving(UniformSampler(SPACE), rungs, keep=1 / 10),
+    }
+    seeds = range(first, first + runs)
+    print(f"{'strategy':12}" + "".join(f"{level:>20}" for level in LEVELS) + "   median seconds, runs that reached it")
+    for name, make in makers.items():
+        histories = [run(evaluator, make(), seed, 400, None) for seed in seeds]
+        texts = []
+        for level in LEVELS:
+            seconds = [seconds_to(trials, level) for trials in histories]
+            reached = sum(x < float("inf") for x in seconds)
+            results[f"{name}-{level}"] = {"seconds": statistics.median(seconds), "reached": reached}
+            texts.append(f"{statistics.median(seconds):>14.0f}, {reached:>4}")
+        print(f"{name:12}" + "".join(texts), flush=True)
+    return results
+
+
 def harness(evaluator: TableEvaluator, methods: list[str]) -> dict[str, object]:
     """Seconds of 1,000 trials inside Trainer.fit."""
     results: dict[str, object] = {}
@@ -167,7 +194,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path, required=True, help="CSV of the benchmark's accuracies")
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--part", choices=("compare", "fidelity", "harness"), default="compare")
+    parser.add_argument("--part", choices=("compare", "fidelity", "halving", "harness"), default="compare")
     parser.add_argument("--methods", nargs="*", choices=list(SAMPLERS), help="all; for fidelity random and evolution")
     parser.add_argument("--output", type=Path, help="keep a JSON record")
     arguments = parser.parse_args()
@@ -182,6 +209,8 @@ def main() -> None:
     methods = arguments.methods or (["random", "evolution"] if arguments.part == "fidelity" else list(SAMPLERS))
     if arguments.part == "harness":
         results = harness(evaluator, methods)
+    elif arguments.part == "halving":
+        results = halving(evaluator, arguments.runs, arguments.first_seed)
     else:
         part = compare if arguments.part == "compare" else fidelity
         results = part(evaluator, methods, arguments.runs, arguments.first_seed)
