@@ -9,9 +9,9 @@ training, and it stops at 12,000 simulated seconds, as in the benchmark's paper.
     python benchmarks/nasbench201_table.py --table nasbench201.csv.gz --runs 200 --part halving
     python benchmarks/nasbench201_table.py --table nasbench201.csv.gz --part harness
 
-The second compares the simulated seconds until the cell with the best reward has some final accuracy, for rewards after
-12 and after 200 epochs; the third does so for 200 epochs and for successive halving from 12 to 200; the last is the time
-that 1,000 trials take inside `Trainer.fit`.
+The second compares the simulated seconds until the cell with the best reward has some final accuracy, for rewards
+after 12 and after 200 epochs; the third does so for 200 epochs and for successive halving from 12 to 200; the last is
+the time that 1,000 trials take inside `Trainer.fit`.
 
 The table is a CSV with the columns `arch`, `cifar10valid_train_seconds_per_epoch`, `cifar10_valid_acc_12ep`,
 `cifar10_valid_acc_200ep` and `cifar10_test_acc_200ep`, such as one makes from the records of
