@@ -20,17 +20,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import statistics
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
-import torch
 import yaml
-from harness import where
+from harness import prepare, where
 
 from lightning_nas import (
     Fidelity,
@@ -47,7 +44,6 @@ from lightning_nas import (
 from lightning_nas.config import instantiate
 from lightning_nas.data import ImageFolder
 from lightning_nas.functional.files import write_atomically
-from lightning_nas.functional.memory import keep_freed_memory
 from lightning_nas.spaces import NasBench201Space
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -215,11 +211,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "children")
     parser.add_argument("--threads", type=int, help="CPU threads of this process")
     arguments = parser.parse_args()
-    keep_freed_memory()
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    prepare(arguments.threads)
     if arguments.part:
         if not arguments.root:
             parser.error(f"{arguments.part} needs --root")

@@ -15,23 +15,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import statistics
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 import yaml
-from harness import where
+from harness import prepare, where
 
 from lightning_nas import Genotype, NetworkTraining, Sgd, Skeleton, WeightSharingSearch
 from lightning_nas.config import instantiate
 from lightning_nas.data import ImageFolder
 from lightning_nas.functional.files import write_atomically
-from lightning_nas.functional.memory import keep_freed_memory
 from lightning_nas.functional.seeding import generator
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "enas"
@@ -156,11 +152,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "enas_search")
     parser.add_argument("--threads", type=int, help="CPU threads of this process")
     arguments = parser.parse_args()
-    keep_freed_memory()
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    prepare(arguments.threads)
     if arguments.root:
         for space in arguments.spaces:
             for kind, seeds in (("random", arguments.randoms), ("search", arguments.searches)):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import statistics
 import subprocess
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,18 @@ from typing import Any
 import lightning
 import torch
 
+from lightning_nas.functional.memory import keep_freed_memory
+
 Run = Callable[[], object]
+
+
+def prepare(threads: int | None = None) -> None:
+    """Keep freed memory, silence what Lightning says of every fit, and use so many CPU threads if a number is given."""
+    keep_freed_memory()
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+    if threads:
+        torch.set_num_threads(threads)
 
 
 def interleaved(runs: Mapping[str, Run], rounds: int, warmup: int = 1) -> dict[str, list[float]]:

@@ -17,23 +17,20 @@ import argparse
 import csv
 import gzip
 import json
-import logging
 import statistics
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from harness import where
+from harness import prepare, where
 from torchmetrics.functional import kendall_rank_corrcoef, spearman_corrcoef
 
 from lightning_nas import Adam, Derivation, EnasSearch, RandomSharingSearch, Sgd, SinglePathSearch, StagedSkeleton
 from lightning_nas import WeightSharingSearch as Sharing
 from lightning_nas.data import ImageFolder, Phased
 from lightning_nas.functional.files import write_atomically
-from lightning_nas.functional.memory import keep_freed_memory
 from lightning_nas.functional.seeding import generator
 from lightning_nas.path_score import Path as SupernetPath
 from lightning_nas.path_score import evaluating, score_path
@@ -186,11 +183,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "rank_correlation")
     parser.add_argument("--threads", type=int, help="CPU threads of this process")
     arguments = parser.parse_args()
-    keep_freed_memory()
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    prepare(arguments.threads)
     if arguments.table:
         with gzip.open(arguments.table, "rt", newline="") as file:
             table = {row["arch"]: float(row["cifar10_test_acc_200ep"]) for row in csv.DictReader(file)}
