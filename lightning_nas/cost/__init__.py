@@ -1,5 +1,5 @@
 """Costs of networks: what they take besides their accuracy."""
 
-from lightning_nas.cost.base import Cost
+from lightning_nas.cost.base import AdditiveCost, Cost, CostTerms
 
-__all__ = ["Cost"]
+__all__ = ["AdditiveCost", "Cost", "CostTerms"]
