@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from lightning_nas.edge import Edge, EdgeGroup
+from lightning_nas.functional.inclusion import shares
 from lightning_nas.genotype import Decision, Genotype
 from lightning_nas.skeleton import CellSkeleton, Skeleton
 from lightning_nas.space import SupernetSpace
@@ -113,6 +115,15 @@ class NasnetSpace(SupernetSpace):
                     choices[f"{name}.{edge.node}.input{edge.slot}"] = str(edge.source)
                     choices[f"{name}.{edge.node}.op{edge.slot}"] = self.candidates[row.index(strength)]
         return self.genotype(choices)
+
+    def inclusion(self, probabilities: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Operations on edges of which one is drawn for each slot by its strength, that of its strongest operation."""
+        counts = [node for node in self._nodes for _ in (0, 1)]  # a slot's edges lie side by side
+        found = {}
+        for name in self.groups:
+            parts = probabilities[name].amax(-1).split(counts)
+            found[name] = torch.cat([shares(part) for part in parts]).unsqueeze(-1) * probabilities[name]
+        return found
 
     def loose_ends(self, genotype: Genotype) -> dict[str, tuple[int, ...]]:
         """The states that each cell concatenates, by group."""
