@@ -3,6 +3,7 @@
 from lightning_nas.anchors import Anchors
 from lightning_nas.config import Configurable
 from lightning_nas.controller import LogitsController, LstmController, Ppo, Reinforce
+from lightning_nas.cost import AdditiveCost, Cost, CostTerms, Macs, OptionalTerm, Parameters
 from lightning_nas.derivation import Derivation
 from lightning_nas.edge import Architecture, Edge, EdgeGroup, EdgeWeights
 from lightning_nas.evaluator import Evaluator, FitEvaluator, Job, SupernetEvaluator, TableEvaluator
@@ -22,6 +23,7 @@ from lightning_nas.methods import (
 )
 from lightning_nas.module import NonFiniteLossError
 from lightning_nas.optimizer import Adam, Sgd
+from lightning_nas.optional_part import OptionalPart
 from lightning_nas.relaxation import Relaxation, Softmax
 from lightning_nas.reward import MetricReward, Reward
 from lightning_nas.sampler import (
@@ -47,12 +49,15 @@ from lightning_nas.trial import Evaluation, Fidelity, Proposal, Trial, best_tria
 
 __all__ = [
     "Adam",
+    "AdditiveCost",
     "Anchors",
     "Architecture",
     "CellSkeleton",
     "Classification",
     "Condition",
     "Configurable",
+    "Cost",
+    "CostTerms",
     "DartsSearch",
     "Decision",
     "Derivation",
@@ -74,6 +79,7 @@ __all__ = [
     "Job",
     "LogitsController",
     "LstmController",
+    "Macs",
     "MetricReward",
     "MultiTrialSearch",
     "NasnetSearch",
@@ -81,6 +87,9 @@ __all__ = [
     "NetworkTraining",
     "NonFiniteLossError",
     "Norm",
+    "OptionalPart",
+    "OptionalTerm",
+    "Parameters",
     "Ppo",
     "Proposal",
     "RandomSearch",
