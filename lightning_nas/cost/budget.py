@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from lightning_nas.config import Configurable
 from lightning_nas.cost.base import Cost
+from lightning_nas.cost.macs import Macs
+from lightning_nas.cost.parameters import Parameters
 from lightning_nas.skeleton import Skeleton
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from lightning_nas.space import SupernetSpace
 
 Extract = Callable[[Mapping[str, Tensor]], Genotype]
 """From how good each candidate on each edge is, (edges, candidates) for each group, to a genotype."""
-_HIGHEST_PRICE, _HALVINGS = 400.0, 40
+_HIGHEST_PRICE, _HALVINGS, _FEW = 400.0, 40, 64
 
 
 class NothingFitsError(RuntimeError):
@@ -88,8 +88,8 @@ def most_probable(
     Every candidate pays for what it costs: its probability is multiplied by exp(-price * cost), and the genotype is
     extracted anew. As the price rises, decisions change one after the other, those first that lose the least
     log-probability for the cost they save. The lowest price at which the genotype fits is taken (the Lagrangian
-    relaxation of Everett, "Generalized Lagrange Multiplier Method", Operations Research 1963), then each changed
-    decision goes back where there is room left. It is deterministic, and at no price changes nothing.
+    relaxation of Everett, "Generalized Lagrange Multiplier Method", Operations Research 1963); then single decisions
+    change for more probable options where there is room left. It is deterministic, and leaves alone what fits.
 
     Args:
         costing: limits whose costs are sums over the candidates.
@@ -106,14 +106,12 @@ def most_probable(
     genotype = found
     while over := set(costing.excess(genotype)):
         if genotype is not found and over <= broken:
-            raise NothingFitsError(f"No genotype was found that keeps all limits: of the nearest one, {_text(costing, genotype)}")
+            raise NothingFitsError(
+                f"No genotype was found that keeps all limits: of the nearest one, {_text(costing, genotype)}"
+            )
         broken |= over
         genotype = _at_lowest_price(costing, probabilities, found, sorted(broken), extract)
-    return genotype if genotype is found else _restored(costing, probabilities, genotype, found)
-
-
-def _text(costing: Costing, genotype: Genotype) -> str:
-    return f"{costing.refusal(genotype)}. Raise the limits, or give a smaller skeleton, Budget(skeleton=...)."
+    return genotype if genotype is found else _improved(costing, probabilities, genotype, found)
 
 
 def _at_lowest_price(
@@ -151,35 +149,48 @@ def _at_lowest_price(
     return best
 
 
-def _restored(
-    costing: Costing, probabilities: Mapping[str, Tensor], genotype: Genotype, found: Genotype
-) -> Genotype:
-    """The genotype with decisions of `found`, one after the other, the most probable first, as long as it fits."""
+def _improved(costing: Costing, probabilities: Mapping[str, Tensor], genotype: Genotype, found: Genotype) -> Genotype:
+    """The genotype with single decisions changed, as long as a more probable one fits: prices leave room unused."""
     space = costing.space
     assert isinstance(space, SupernetSpace)
-    wanted = found.as_mapping()
-    best, probability = genotype, log_probability(space, probabilities, genotype)
+    likelihood = Likelihood(space, probabilities)
+    best, value = genotype, likelihood(genotype)
     while True:
-        tried = []
-        for name, option in best.choices:
-            if wanted.get(name, option) == option:
+        others = {other: likelihood(other) for other in _neighbours(space, best, found)}
+        better = sorted((other for other in others if others[other] > value), key=lambda other: -others[other])
+        fitting = next((other for other in better if costing.fits(other)), None)
+        if fitting is None:
+            return best
+        best, value = fitting, others[fitting]
+
+
+def _neighbours(space: SupernetSpace, genotype: Genotype, found: Genotype) -> Iterator[Genotype]:
+    """Genotypes that differ in one decision; of those with very many options, the option of `found` alone."""
+    choices, wanted = genotype.as_mapping(), found.as_mapping()
+    for decision in space.decisions:
+        few = len(decision.options) <= _FEW
+        for option in decision.options if few else [wanted.get(decision.name, "")]:
+            if option == choices.get(decision.name):
                 continue
             try:
-                other = space.genotype(best.as_mapping() | {name: wanted[name]})
-            except ValueError:  # the decision belongs to others
+                yield space.genotype(choices | {decision.name: option})
+            except ValueError:  # the decision does not count, or brings others with it
                 continue
-            tried.append((log_probability(space, probabilities, other), other))
-        better = [(value, other) for value, other in tried if value > probability and costing.fits(other)]
-        if not better:
-            return best
-        probability, best = max(better, key=lambda pair: pair[0])
 
 
-def log_probability(space: SupernetSpace, probabilities: Mapping[str, Tensor], genotype: Genotype) -> float:
-    """Sum of the logarithms of what a genotype keeps."""
-    total = 0.0
-    for name, columns in space.selection(genotype).items():
-        rows = [row for row, column in enumerate(columns) if column is not None]
-        kept = [column for column in columns if column is not None]
-        total += float(probabilities[name][rows, kept].double().clamp_min(1e-300).log().sum())
-    return total
+class Likelihood:
+    """How probable genotypes are under some probabilities, as a logarithm: of what is kept, and of what is left out."""
+
+    def __init__(self, space: SupernetSpace, probabilities: Mapping[str, Tensor]) -> None:
+        self.space, least = space, 1e-30
+        self._kept, self._left = {}, {}
+        for name, values in space.inclusion({n: v.double() for n, v in probabilities.items()}).items():
+            self._kept[name] = values.clamp_min(least).log().tolist()
+            self._left[name] = (1.0 - values.sum(-1)).clamp_min(least).log().tolist()
+
+    def __call__(self, genotype: Genotype) -> float:
+        return sum(
+            self._left[name][row] if column is None else self._kept[name][row][column]
+            for name, columns in self.space.selection(genotype).items()
+            for row, column in enumerate(columns)
+        )

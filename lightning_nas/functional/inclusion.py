@@ -39,8 +39,13 @@ def pair_shares(strength_K: Tensor) -> Tensor:
     return first_K + second_KK.sum(0)
 
 
-def without(probabilities_EO: Tensor, excluded: list[int]) -> Tensor:
-    """The distribution over the other candidates (E, O), given that none of the excluded is chosen; zeros stay zeros.
+def without(probabilities_EO: Tensor, excluded: list[int], given: bool = True) -> Tensor:
+    """The probabilities (E, O) with zeros for some candidates, and zeros stay zeros.
+
+    Args:
+        probabilities_EO: rows add up to 1 or less.
+        excluded: columns.
+        given: those of the others given that none of the excluded is chosen: rows add up to 1 again.
 
     Example:
         >>> without(torch.tensor([[0.5, 0.25, 0.25]]), [0]).tolist()
@@ -48,4 +53,4 @@ def without(probabilities_EO: Tensor, excluded: list[int]) -> Tensor:
     """
     rest_EO = probabilities_EO.clone()
     rest_EO[:, excluded] = 0.0
-    return rest_EO / rest_EO.sum(-1, keepdim=True).clamp_min(torch.finfo(rest_EO.dtype).tiny)
+    return rest_EO / rest_EO.sum(-1, keepdim=True).clamp_min(torch.finfo(rest_EO.dtype).tiny) if given else rest_EO

@@ -31,8 +31,8 @@ def check_budget(owner: str, costing: Costing, additive: bool = False) -> None:
         MisconfigurationException: names the limit, its value and the remedy.
     """
     try:
-        for cost in costing.costs.values():
-            cost.check(costing.space, costing.skeleton)
+        for each in costing.costs.values():
+            each.check(costing.space, costing.skeleton)
         check_limits(costing)
     except ValueError as error:
         raise MisconfigurationException(str(error)) from error
@@ -40,8 +40,8 @@ def check_budget(owner: str, costing: Costing, additive: bool = False) -> None:
     if additive and foreign:
         cost, space = type(costing.costs[foreign[0]]).__name__, type(costing.space).__name__
         raise MisconfigurationException(
-            f"Budget(max_{foreign[0]}={number(costing.limits[foreign[0]])}): {owner} keeps limits on costs that are sums "
-            f"over the candidates, and {cost} in {space} is none: give another cost, such as TableLatency for latency, "
+            f"Budget(max_{foreign[0]}={number(costing.limits[foreign[0]])}): {owner} keeps limits on costs that are "
+            f"sums over the candidates, and {cost} in {space} is none: give another cost, such as TableLatency for latency, "
             "or search with a method that samples networks, such as EvolutionSearch or EnasSearch."
         )
 
@@ -56,7 +56,7 @@ def check_reward(reward: Reward, costing: Costing) -> None:
     if missing:
         raise MisconfigurationException(
             f"{type(reward).__name__} needs the cost {missing[0]!r}, and the search computes "
-            f"{', '.join(costing.costs) or 'none'}: give the search budget=Budget(costs=[...]) with a cost of this name."
+            f"{', '.join(costing.costs) or 'none'}: give the search budget=Budget(costs=[...]) with it."
         )
 
 

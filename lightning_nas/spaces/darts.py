@@ -136,7 +136,7 @@ class DartsSpace(SupernetSpace):
         for name, group in self.groups.items():
             strength_E = probabilities[name][:, columns].amax(-1)
             counts = [sum(edge.node == node for edge in group.edges) for node in self._node_indices]
-            kept_E = torch.cat([pair_shares(part) for part in strength_E.split(counts)])
+            kept_E = torch.cat([pair_shares(part) for part in torch.split(strength_E, counts)])
             found[name] = kept_E.unsqueeze(-1) * without(probabilities[name], excluded)
         return found
 
