@@ -167,9 +167,7 @@ def summary(results: Path) -> None:
     for path in sorted(results.glob("*.json")):
         entry = json.loads(path.read_text())
         found.setdefault((entry["data"], entry["variant"]), []).append(entry)
-    print(
-        f"{'data':9}{'search':26}{'target':>11}{'found (mean)':>14}{'each as a share of the target':>34}{'accuracy':>16}"
-    )
+    print(f"{'data':9}{'search':26}{'target':>11}{'found (mean)':>14}{'shares of the target':>34}{'accuracy':>16}")
     for (data, variant), entries in found.items():
         sizes = [entry["params"] for entry in entries]
         target = entries[0]["target"]

@@ -21,10 +21,12 @@ class ExpectedCost(Configurable):
     """Pulls the architecture of a differentiable search to a cost; the gradient is that of the expected cost.
 
     The loss of the architecture gets `weight * (cost / target - 1) ** 2`; with `"at_most"` what is below the target
-    counts nothing. Its pull fades near the target, which an absolute value would cross back and forth. The expected cost is the sum over edges and candidates of how likely each is part
-    of the extracted network, times what it costs (Cai et al., "ProxylessNAS", ICLR 2019; Wu et al., "FBNet", CVPR
-    2019). Probabilities are the softmax of the architecture parameters, of DARTS and of GDAS, whose samples have just
-    these. It is that of the final network, `Budget(skeleton=...)`, if the budget has one, else that of the search.
+    counts nothing. Its pull fades near the target, which an absolute value would cross back and forth.
+
+    The expected cost is the sum over edges and candidates of how likely each is part of the extracted network, times
+    what it costs (Cai et al., "ProxylessNAS", ICLR 2019; Wu et al., "FBNet", CVPR 2019). Probabilities are the softmax
+    of the architecture parameters, of DARTS and of GDAS, whose samples have just these. It is that of the final
+    network, `Budget(skeleton=...)`, if the budget has one, else that of the search.
 
     Args:
         cost: a sum over the candidates, such as `Parameters()`.
