@@ -167,7 +167,7 @@ def test_limits_that_nothing_keeps() -> None:
     costing = Costing(Budget(max_params=100), SPACE, SKELETON)
     least, _ = extremes(costing, "params")
     message = (
-        rf"Budget\(max_params=100\): the smallest network of BoringSpace has params {least:,.0f} with BoringSkeleton\(.*"
+        rf"Budget\(max_params=100\): the smallest network of BoringSpace has params {least:,.0f} with Bori.*"
         rf"\), {least - 100:,.0f} \({least - 100:.1f}%\) more: raise the limit, or give a smaller skeleton"
     )
     with pytest.raises(ValueError, match=message):
