@@ -23,6 +23,7 @@ from lightning_nas import (
     ExpectedCost,
     GdasSearch,
     LogitsController,
+    Macs,
     NothingFitsError,
     Parameters,
     RandomSharingSearch,
@@ -154,6 +155,14 @@ def test_a_target_out_of_reach(target: float, trainer_kwargs: dict[str, Any]) ->
         SPACE, SKELETON, budget=Budget(skeleton=FINAL), expected_cost=ExpectedCost(Parameters(), target)
     )
     message = rf"ExpectedCost\(target={target:,.0f}\): networks of BoringSpace have params from {SIZES[0]:,.0f} to "
+    with pytest.raises(MisconfigurationException, match=message):
+        fit(search, bilevel(), trainer_kwargs)
+
+
+def test_two_costs_of_one_name(trainer_kwargs: dict[str, Any]) -> None:
+    expected = ExpectedCost(Macs(8), 5e4)
+    search = DartsSearch(SPACE, SKELETON, budget=Budget(), expected_cost=expected)  # whose images have 32 pixels
+    message = r"The budget's cost 'macs' differs from that of ExpectedCost\(cost=Macs\(\.\.\.\)\): give both the same"
     with pytest.raises(MisconfigurationException, match=message):
         fit(search, bilevel(), trainer_kwargs)
 
