@@ -3,7 +3,19 @@
 from lightning_nas.anchors import Anchors
 from lightning_nas.config import Configurable
 from lightning_nas.controller import LogitsController, LstmController, Ppo, Reinforce
-from lightning_nas.cost import AdditiveCost, Cost, CostTerms, Macs, OptionalTerm, Parameters
+from lightning_nas.cost import (
+    AdditiveCost,
+    Cost,
+    CostTerms,
+    CsvLatency,
+    Latency,
+    Macs,
+    MeasuredLatency,
+    OptionalTerm,
+    Parameters,
+    PeakActivationMemory,
+    TableLatency,
+)
 from lightning_nas.derivation import Derivation
 from lightning_nas.edge import Architecture, Edge, EdgeGroup, EdgeWeights
 from lightning_nas.evaluator import Evaluator, FitEvaluator, Job, SupernetEvaluator, TableEvaluator
@@ -58,6 +70,7 @@ __all__ = [
     "Configurable",
     "Cost",
     "CostTerms",
+    "CsvLatency",
     "DartsSearch",
     "Decision",
     "Derivation",
@@ -77,9 +90,11 @@ __all__ = [
     "Genotype",
     "GumbelHard",
     "Job",
+    "Latency",
     "LogitsController",
     "LstmController",
     "Macs",
+    "MeasuredLatency",
     "MetricReward",
     "MultiTrialSearch",
     "NasnetSearch",
@@ -90,6 +105,7 @@ __all__ = [
     "OptionalPart",
     "OptionalTerm",
     "Parameters",
+    "PeakActivationMemory",
     "Ppo",
     "Proposal",
     "RandomSearch",
@@ -112,6 +128,7 @@ __all__ = [
     "SupernetSearch",
     "SupernetSpace",
     "TableEvaluator",
+    "TableLatency",
     "Task",
     "TooManyFailuresError",
     "Trial",
