@@ -4,8 +4,8 @@
     python benchmarks/costs.py --part latency
 
 The first compares the parameters and the multiply-accumulates of all 15,625 cells with the table's, for each of its
-three data sets, and says how long the package takes for them. Its MACs count the classifier's biases, and have five
-decimals, in millions. The table is a CSV with the columns `arch`, and `*_params` and `*_mflops` of cifar10, cifar100 and
+three data sets, and says how long the package takes for them. Its MACs, in millions, have five decimals and count the
+classifier's biases. The table is a CSV with the columns `arch`, `*_params` and `*_mflops` of cifar10, cifar100 and
 imagenet16_120, such as one makes from the records of https://github.com/D-X-Y/NATS-Bench.
 
 The second measures random children of the DARTS space and compares their latencies with the sums of a table that was
