@@ -15,6 +15,7 @@ from lightning_nas.methods import (
     GdasSearch,
     GumbelHard,
     NasnetSearch,
+    ParetoSearch,
     RandomSearch,
     RandomSharingSearch,
     ReinforceSearch,
@@ -26,6 +27,7 @@ from lightning_nas.relaxation import Relaxation, Softmax
 from lightning_nas.reward import MetricReward, Reward
 from lightning_nas.sampler import (
     FidelitySchedule,
+    Nsga2Sampler,
     RegularizedEvolution,
     Sampler,
     SuccessiveHalving,
@@ -81,6 +83,8 @@ __all__ = [
     "NetworkTraining",
     "NonFiniteLossError",
     "Norm",
+    "Nsga2Sampler",
+    "ParetoSearch",
     "Ppo",
     "Proposal",
     "RandomSearch",

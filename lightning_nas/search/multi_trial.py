@@ -96,7 +96,7 @@ class MultiTrialSearch(SearchModule):
         self.max_seconds, self.filename = max_seconds, filename
         # Lightning counts steps by optimizers, and DDP refuses a module without parameters: one step of this a trial.
         self.counter = nn.Parameter(torch.zeros(()))
-        self.progress = Progress(max_failures)
+        self.progress = Progress(max_failures, sampler.objectives)
         self._found: frozenset[int] = frozenset()  # trials of an earlier run
         self._tick, self._proposals = 0, list[Proposal]()
         self._earlier_file = ""
@@ -109,6 +109,11 @@ class MultiTrialSearch(SearchModule):
     def best(self) -> Trial | None:
         """The best trial so far; None before the first that did not fail."""
         return self.progress.best
+
+    @property
+    def front(self) -> list[Trial]:
+        """The trials so far that no other beats in all objectives of the sampler; if it has none, the best trial."""
+        return list(self.progress.front)
 
     @property
     def spent(self) -> float:

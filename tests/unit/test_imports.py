@@ -23,6 +23,7 @@ PARTS = CORE | {
     "picture",
     "task",
     "trial",
+    "objectives",
     "sampler",
     "cost",
     "reward",
