@@ -1,8 +1,8 @@
 """`ParetoSearch` against random search for accuracy and latency, on tables whose true front is known.
 
-A child is looked up: its accuracy is that on the validation images of CIFAR-10 after 200 epochs, its latency one that was
-measured on a device. The figure is the hypervolume of what the first 100, 200, ... trials have found, as a share of that
-of all 15,625 cells; the reference point is the median latency and the median accuracy of all cells.
+A child is looked up: its accuracy is that on the validation images of CIFAR-10 after 200 epochs, its latency one that
+was measured on a device. The figure is the hypervolume of what the first 100, 200, ... trials have found, as a share
+of that of all 15,625 cells; the reference point is the median latency and the median accuracy of all cells.
 
     python benchmarks/pareto.py --accuracies nasbench201.csv.gz --latencies hw_nasbench201.csv.gz
 
@@ -82,7 +82,9 @@ def compare(arguments: argparse.Namespace, device: str, folder: Path) -> dict[st
     reference = tuple(statistics.median(values) for values in zip(*everything, strict=True))
     true = hypervolume(everything, reference)
     metrics = {200: {"val/accuracy": "accuracy", "latency_ms": "latency"}}
-    evaluator = TableEvaluator(joined(accuracies, latencies, folder / "table.csv"), metrics, scale={"val/accuracy": 0.01})
+    evaluator = TableEvaluator(
+        joined(accuracies, latencies, folder / "table.csv"), metrics, scale={"val/accuracy": 0.01}
+    )
     results: dict[str, object] = {
         "reference": {"latency_ms": reference[0], "accuracy": -reference[1]},
         "true": {"hypervolume": true, "members": len(non_dominated(everything))},

@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Literal, get_args
 
-from lightning_nas.functional.pareto import hypervolume, non_dominated
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+from lightning_nas.functional.pareto import hypervolume, non_dominated, pymoo_parts
 from lightning_nas.trial import Trial
 
 Direction = Literal["max", "min"]
@@ -47,13 +49,13 @@ class Objectives:
         """The objectives among some metrics, with signs such that lower is better.
 
         Raises:
-            ValueError: a metric is missing.
+            MisconfigurationException: a metric is missing.
         """
         for name in self.directions:
             if name not in metrics:
-                raise ValueError(
+                raise MisconfigurationException(
                     f"{self.owner}(objectives=...): there is no metric {name!r}; networks have "
-                    f"{', '.join(metrics) or 'none'}. Name one of these, or give the cost that makes it."
+                    f"{', '.join(metrics) or 'none'}. Name one of these, or give the budget its cost."
                 )
         signs = {"max": -1.0, "min": 1.0}
         return tuple(signs[direction] * metrics[name] for name, direction in self.directions.items())
@@ -62,7 +64,7 @@ class Objectives:
         """The objectives of a trial; None if it is not complete, or one of them is no finite number.
 
         Raises:
-            ValueError: a complete trial lacks a metric.
+            MisconfigurationException: a complete trial lacks a metric.
         """
         if trial.status != "complete":
             return None
@@ -81,6 +83,14 @@ class Objectives:
         members = [found[index] for index in non_dominated([point for _, point in found])]
         return [trial for trial, _ in sorted(members, key=lambda member: member[1])]
 
+    def reference(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """A point that is worse than some metrics: 0 for what is to be large, twice the value for what is to be small.
+
+        A negative metric that is to be large is doubled, one that is to be small becomes 0.
+        """
+        bounds = {"max": min, "min": max}
+        return {name: bounds[direction](0.0, 2.0 * metrics[name]) for name, direction in self.directions.items()}
+
     def hypervolume(self, trials: Iterable[Trial], reference: Mapping[str, float]) -> float:
         """What the trials dominate of the space before a reference point.
 
@@ -90,3 +100,15 @@ class Objectives:
         """
         points = [point for trial in trials if (point := self.point_of(trial)) is not None]
         return hypervolume(points, self.point(reference))
+
+
+def check_pymoo(owner: str) -> None:
+    """Refuse what needs pymoo where it is not installed.
+
+    Raises:
+        MisconfigurationException: says how to install it.
+    """
+    try:
+        pymoo_parts(owner)
+    except ModuleNotFoundError as error:
+        raise MisconfigurationException(str(error)) from error

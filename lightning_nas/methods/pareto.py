@@ -44,7 +44,7 @@ class ParetoSearch(MultiTrialSearch):
 
     Raises:
         ValueError: a number out of range, or no objective is to be large and no reward given.
-        ModuleNotFoundError: pymoo is not installed.
+        MisconfigurationException: pymoo is not installed.
 
     Example:
         >>> from lightning_nas import FitEvaluator

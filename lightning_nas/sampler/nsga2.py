@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from lightning_nas.functional.pareto import pymoo_parts, rank_and_crowding
+from lightning_nas.functional.pareto import rank_and_crowding
 from lightning_nas.functional.seeding import derive_seed
 from lightning_nas.genotype import Genotype
-from lightning_nas.objectives import Direction, Objectives
+from lightning_nas.objectives import Direction, Objectives, check_pymoo
 from lightning_nas.sampler.base import Sampler
 from lightning_nas.space import SearchSpace
 from lightning_nas.trial import Fidelity, Proposal, Trial
@@ -46,7 +46,7 @@ class Nsga2Sampler(Sampler):
 
     Raises:
         ValueError: a number out of range, or objectives that are none.
-        ModuleNotFoundError: pymoo is not installed.
+        MisconfigurationException: pymoo is not installed.
 
     Example:
         >>> from lightning_nas.spaces import NasBench201Space
@@ -71,7 +71,7 @@ class Nsga2Sampler(Sampler):
             if value is not None and not 0.0 <= value <= 1.0:
                 raise ValueError(f"Nsga2Sampler({name}={value}): give a probability in [0, 1].")
         self.objectives: Objectives = Objectives(objectives, "Nsga2Sampler")
-        pymoo_parts("Nsga2Sampler")
+        check_pymoo("Nsga2Sampler")
         self.population, self.crossover, self.mutation = population, crossover, mutation
         self.members: list[Member] = []
         self._standing: list[tuple[int, float]] = []  # (rank, crowding distance) of each member

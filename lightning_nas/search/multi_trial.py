@@ -199,6 +199,8 @@ class MultiTrialSearch(SearchModule):
             index = self._tick * self.trainer.world_size + self.global_rank
             if index < self.round_size:
                 trial = self.runner.trial(first + index, self._proposals[index], first)
+                if self.sampler.objectives is not None:
+                    self.sampler.objectives.point_of(trial)  # a metric that is missing shows with the first child
                 if trial.reward is not None:
                     self.log("search/reward", trial.reward, prog_bar=True, logger=False, batch_size=1)
             self._tick += 1
