@@ -96,7 +96,8 @@ def compare(arguments: argparse.Namespace, device: str, folder: Path) -> dict[st
             found = points(trials_of(search_of(method, evaluator, arguments.population, arguments.round_size)))
             shares.append([hypervolume(found[:step], reference) / true for step in STEPS])
         seconds = (time.perf_counter() - begin) / arguments.runs
-        means, deviations = zip(*((statistics.mean(c), statistics.stdev(c)) for c in zip(*shares, strict=True)))
+        columns = list(zip(*shares, strict=True))
+        means, deviations = [statistics.mean(c) for c in columns], [statistics.stdev(c) for c in columns]
         text = "".join(f"{f'{mean:.3f} +- {sd:.3f}':>18}" for mean, sd in zip(means, deviations, strict=True))
         print(f"{device:14}{method:8}{text}{seconds:>8.2f}", flush=True)
         results[method] = {"mean": means, "sd": deviations, "seconds": seconds, "shares": shares}

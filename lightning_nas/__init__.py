@@ -3,6 +3,17 @@
 from lightning_nas.anchors import Anchors
 from lightning_nas.config import Configurable
 from lightning_nas.controller import LogitsController, LstmController, Ppo, Reinforce
+from lightning_nas.cost import (
+    AdditiveCost,
+    Budget,
+    Cost,
+    CostTerms,
+    ExpectedCost,
+    Macs,
+    NothingFitsError,
+    OptionalTerm,
+    Parameters,
+)
 from lightning_nas.derivation import Derivation
 from lightning_nas.edge import Architecture, Edge, EdgeGroup, EdgeWeights
 from lightning_nas.evaluator import Evaluator, FitEvaluator, Job, SupernetEvaluator, TableEvaluator
@@ -23,8 +34,9 @@ from lightning_nas.methods import (
 )
 from lightning_nas.module import NonFiniteLossError
 from lightning_nas.optimizer import Adam, Sgd
+from lightning_nas.optional_part import OptionalPart
 from lightning_nas.relaxation import Relaxation, Softmax
-from lightning_nas.reward import MetricReward, Reward
+from lightning_nas.reward import MetricReward, Reward, WeightedProduct, WeightedSum
 from lightning_nas.sampler import (
     FidelitySchedule,
     Nsga2Sampler,
@@ -49,12 +61,16 @@ from lightning_nas.trial import Evaluation, Fidelity, Proposal, Trial, best_tria
 
 __all__ = [
     "Adam",
+    "AdditiveCost",
     "Anchors",
     "Architecture",
+    "Budget",
     "CellSkeleton",
     "Classification",
     "Condition",
     "Configurable",
+    "Cost",
+    "CostTerms",
     "DartsSearch",
     "Decision",
     "Derivation",
@@ -67,6 +83,7 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "EvolutionSearch",
+    "ExpectedCost",
     "Fidelity",
     "FidelitySchedule",
     "FitEvaluator",
@@ -76,6 +93,7 @@ __all__ = [
     "Job",
     "LogitsController",
     "LstmController",
+    "Macs",
     "MetricReward",
     "MultiTrialSearch",
     "NasnetSearch",
@@ -83,7 +101,11 @@ __all__ = [
     "NetworkTraining",
     "NonFiniteLossError",
     "Norm",
+    "NothingFitsError",
     "Nsga2Sampler",
+    "OptionalPart",
+    "OptionalTerm",
+    "Parameters",
     "ParetoSearch",
     "Ppo",
     "Proposal",
@@ -113,6 +135,8 @@ __all__ = [
     "UniformSampler",
     "WeightSharingSearch",
     "WeightStore",
+    "WeightedProduct",
+    "WeightedSum",
     "best_trial",
 ]
 __version__ = "0.1.0"

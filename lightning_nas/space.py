@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightning_nas.config import Configurable
 from lightning_nas.edge import Architecture, Edge, EdgeGroup, EdgeWeights
 from lightning_nas.genotype import Decision, Genotype
+from lightning_nas.optional_part import OptionalPart
 from lightning_nas.skeleton import Skeleton
 
 
@@ -154,6 +155,15 @@ class SupernetSpace(SearchSpace):
     def discretize(self, probabilities: Mapping[str, Tensor]) -> Genotype:
         """The genotype that this space extracts from (edges, candidates) probabilities of each group."""
 
+    def inclusion(self, probabilities: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """How likely each candidate on each edge is part of the extracted network, (edges, candidates) for each group.
+
+        A cost's expectation is over these, and gradients go through them. By default they are the probabilities
+        themselves; a space whose `discretize` leaves edges or candidates out says here how likely it keeps them. The
+        one-hot values of a path stay as they are, and of random architectures the shares are what a uniform draw has.
+        """
+        return dict(probabilities)
+
     def path(self, genotype: Genotype) -> Architecture:
         """The genotype as an architecture of the supernet: one-hot float32 rows, only the chosen candidates active."""
         architecture = {}
@@ -172,6 +182,16 @@ class SupernetSpace(SearchSpace):
             return {name: (tuple(range(g.shape[1])),) * g.shape[0] for name, g in self.groups.items()}
         chosen = self.selection(self.check(genotype))
         return {name: tuple(() if c is None else (c,) for c in columns) for name, columns in chosen.items()}
+
+    def optional_parts(self, supernet: nn.Module) -> Iterator[OptionalPart]:  # noqa: ARG002 - of this space there are none
+        """What a child has outside its edges under some genotypes only; costs that are sums need to know.
+
+        Most spaces have nothing of the kind: what stands around their edges is the same in all children.
+
+        Args:
+            supernet: what `build(None, skeleton)` gave.
+        """
+        yield from ()
 
     def connections(self, genotype: Genotype) -> dict[str, tuple[tuple[Edge, str], ...]]:
         """The cells of a genotype as graphs: for each group its kept edges and their operations."""

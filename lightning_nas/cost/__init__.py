@@ -1,5 +1,24 @@
 """Costs of networks: what they take besides their accuracy."""
 
-from lightning_nas.cost.base import AdditiveCost, Cost, CostTerms
+from lightning_nas.cost.base import AdditiveCost, Cost
+from lightning_nas.cost.budget import Budget
+from lightning_nas.cost.costing import Costing
+from lightning_nas.cost.expected import Expectation, ExpectedCost
+from lightning_nas.cost.macs import Macs
+from lightning_nas.cost.parameters import Parameters
+from lightning_nas.cost.terms import CostTerms, OptionalTerm
+from lightning_nas.cost.within import NothingFitsError
 
-__all__ = ["AdditiveCost", "Cost", "CostTerms"]
+__all__ = [
+    "AdditiveCost",
+    "Budget",
+    "Cost",
+    "CostTerms",
+    "Costing",
+    "Expectation",
+    "ExpectedCost",
+    "Macs",
+    "NothingFitsError",
+    "OptionalTerm",
+    "Parameters",
+]

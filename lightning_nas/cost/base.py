@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-from torch import Tensor
 
 from lightning_nas.config import Configurable
+from lightning_nas.cost.terms import CostTerms
 from lightning_nas.genotype import Genotype
 from lightning_nas.skeleton import Skeleton
 from lightning_nas.space import SearchSpace, SupernetSpace
@@ -33,19 +30,6 @@ class Cost(Configurable, ABC):
     @abstractmethod
     def __call__(self, space: SearchSpace, genotype: Genotype, skeleton: Skeleton) -> float:
         """The cost of one network."""
-
-
-@dataclass(frozen=True)
-class CostTerms:
-    """A cost as a sum: what every network has, and what each candidate adds where it is chosen.
-
-    Args:
-        fixed: of stem, preprocessing, head and whatever else does not depend on the genotype.
-        candidates: by group, (edges, candidates), float64: a candidate on an edge, in all cells of the group together.
-    """
-
-    fixed: float
-    candidates: Mapping[str, Tensor]
 
 
 class AdditiveCost(Cost):

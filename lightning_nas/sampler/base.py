@@ -74,7 +74,10 @@ class Sampler(nn.Module, Configurable, ABC):
         """The child of one trial; called for each of a round, before any of them is evaluated."""
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Learn what became of all children of a round, in the order of their numbers; failed ones have no reward."""
+        """Learn what became of all children of a round, in the order of their numbers.
+
+        Failed ones, and those that were refused since they break a limit, have no reward.
+        """
         self.told += len(trials)
 
     def losses(self, trials: Sequence[Trial]) -> Iterator[Tensor]:  # noqa: ARG002 - for those that learn by gradients

@@ -44,7 +44,7 @@ class Progress:
         else:
             self.front = [] if self.best is None else [self.best]
         self.spent += trial.seconds
-        if not again:
+        if not again and trial.status != "refused":  # which says nothing of whether children can be trained
             self.failures = [*self.failures, trial.reason] if trial.status == "failed" else []
 
     def check_failures(self, file: object) -> None:

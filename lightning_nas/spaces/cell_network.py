@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import cast
 
 from torch import Tensor, nn
@@ -85,6 +85,18 @@ class CellNetwork(nn.Module):
                 self.auxiliary_head = AuxiliaryHead(last, skeleton)
         self.cells = nn.ModuleList(cells)
         self.classifier = linear(last, skeleton.classes)
+
+    def readers(self) -> Iterator[tuple[int, str]]:
+        """For each cell the names of the modules that read its output."""
+        for index in range(self.skeleton.cells):
+            if index + 1 == self.skeleton.cells:
+                yield index, "classifier"
+            else:
+                yield index, f"cells.{index + 1}.preprocess1"
+            if index + 2 < self.skeleton.cells:
+                yield index, f"cells.{index + 2}.preprocess0"
+            if self.auxiliary_head is not None and index == self.skeleton.reductions[-1]:
+                yield index, "auxiliary_head.conv_1"
 
     def forward(self, images: Tensor, architecture: Architecture | None = None) -> NetworkOutput:
         """Logits for images (B, C, H, W); a supernet takes the architecture to run."""

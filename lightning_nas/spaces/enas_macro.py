@@ -5,18 +5,21 @@ Source: Pham, Guan, Zoph, Le & Dean, "Efficient Neural Architecture Search via P
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Literal, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_nas.anchors import Anchors
 from lightning_nas.edge import Edge, EdgeGroup
+from lightning_nas.functional.inclusion import without
 from lightning_nas.genotype import Decision, Genotype
+from lightning_nas.optional_part import OptionalPart
 from lightning_nas.skeleton import Skeleton
 from lightning_nas.space import SupernetSpace
-from lightning_nas.spaces.macro_layer import SKIPS
+from lightning_nas.spaces.joined_width import state_weights
+from lightning_nas.spaces.macro_layer import SKIPS, MacroLayer
 from lightning_nas.spaces.macro_network import MacroNetwork
 from lightning_nas.spaces.macro_skeleton import MacroSkeleton
 from lightning_nas.spaces.operations import check_candidates
@@ -100,10 +103,32 @@ class EnasMacroSpace(SupernetSpace):
             choices[name] = choices.get(name, "") + str(int(present > absent))
         return self.genotype(choices)
 
+    def inclusion(self, probabilities: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The probabilities, but of skips that are absent, of which nothing is part of the network."""
+        return {"ops": probabilities["ops"], "skips": without(probabilities["skips"], [SKIPS.index("absent")], False)}
+
     def panels(self, genotype: Genotype) -> dict[str, tuple[tuple[Edge, str], ...]]:
         """What pictures show: the chain of operations, and over it the skips that are present."""
         found = self.connections(genotype)
         return {"ops": (*found["ops"], *found["skips"])}
+
+    def optional_parts(self, supernet: nn.Module) -> Iterator[OptionalPart]:
+        """Reductions of states that only skips read at that resolution, and the projections' weights for skips."""
+        network = cast(MacroNetwork, supernet)
+        present, skips = SKIPS.index("present"), self.groups["skips"].edges
+        for name in network.reductions:
+            state, stage = map(int, name.split("_"))
+            if network.stages[state + 1] < stage:  # else the next layer reads it in any case
+                rows = (
+                    row for row, edge in enumerate(skips) if edge.source == state and network.stages[edge.node] >= stage
+                )
+                yield OptionalPart(f"reductions.{name}", {"skips": tuple((row, present) for row in rows)})
+        for index, layer in enumerate(network.layers):
+            if cast(MacroLayer, layer).projection is not None:
+                for state, name, share in state_weights(network, f"layers.{index}.projection"):
+                    if state != index + 1:
+                        row = cast(MacroLayer, layer).skips[state]
+                        yield OptionalPart(name, {"skips": ((row, present),)}, share=share)
 
     def build(self, genotype: Genotype | None, skeleton: Skeleton) -> MacroNetwork:
         if not isinstance(skeleton, MacroSkeleton):

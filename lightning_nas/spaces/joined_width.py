@@ -6,7 +6,7 @@ weights of a child are among those of the supernet, with equal shapes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -38,7 +38,7 @@ class JoinedWidth(int):
         return self
 
 
-class _Joined(nn.Module):
+class Joined(nn.Module):
     """A weight for each state, `weight.<state>`, drawn like one weight of the whole width."""
 
     def __init__(self, inputs: JoinedWidth, outputs: int, kernel: tuple[int, ...]) -> None:
@@ -55,7 +55,7 @@ class _Joined(nn.Module):
         return torch.cat(list(weights), dim=1)
 
 
-class JoinedConv(_Joined):
+class JoinedConv(Joined):
     """1x1 convolution of states side by side, without bias."""
 
     def __init__(self, inputs: JoinedWidth, outputs: int, stride: int = 1) -> None:
@@ -67,7 +67,7 @@ class JoinedConv(_Joined):
         return F.conv2d(x, self._whole(states), stride=self.stride)
 
 
-class JoinedLinear(_Joined):
+class JoinedLinear(Joined):
     """Linear map of states side by side, with bias."""
 
     def __init__(self, inputs: JoinedWidth, outputs: int) -> None:
@@ -76,6 +76,14 @@ class JoinedLinear(_Joined):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self._whole(), self.bias)
+
+
+def state_weights(network: nn.Module, reader: str) -> Iterator[tuple[int, str, float]]:
+    """(state, name of the weights, share of the state) for what a module of the network reads side by side."""
+    for name, module in network.get_submodule(reader).named_modules():
+        if isinstance(module, Joined):
+            for state in module.weight:
+                yield int(state), ".".join(filter(None, (reader, name, "weight"))), 1 / len(module.weight)
 
 
 def pointwise_conv(inputs: int, outputs: int) -> nn.Module:

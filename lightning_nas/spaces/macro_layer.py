@@ -60,6 +60,8 @@ class MacroLayer(nn.Module):
         supernet: whether `forward` gets an architecture.
     """
 
+    group_name = "ops"
+
     def __init__(self, parts: LayerParts, channels: int, skeleton: MacroSkeleton, supernet: bool) -> None:
         super().__init__()
         self.node, self.skips = parts.edge.node, dict(parts.skips)

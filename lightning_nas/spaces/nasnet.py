@@ -8,14 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import cast
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from lightning_nas.edge import Edge, EdgeGroup
+from lightning_nas.functional.inclusion import shares
 from lightning_nas.genotype import Decision, Genotype
+from lightning_nas.optional_part import OptionalPart
 from lightning_nas.skeleton import CellSkeleton, Skeleton
 from lightning_nas.space import SupernetSpace
 from lightning_nas.spaces.cell_network import CellNetwork, TwoInputCell
+from lightning_nas.spaces.joined_width import state_weights
 from lightning_nas.spaces.loose_ends import loose_ends
 from lightning_nas.spaces.nasnet_cell import NasnetCell
 from lightning_nas.spaces.operations import check_candidates
@@ -114,10 +119,28 @@ class NasnetSpace(SupernetSpace):
                     choices[f"{name}.{edge.node}.op{edge.slot}"] = self.candidates[row.index(strength)]
         return self.genotype(choices)
 
+    def inclusion(self, probabilities: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Operations on edges of which one is drawn for each slot by its strength, that of its strongest operation."""
+        counts = [node for node in self._nodes for _ in (0, 1)]  # a slot's edges lie side by side
+        found = {}
+        for name in self.groups:
+            parts = torch.split(probabilities[name].amax(-1), counts)
+            found[name] = torch.cat([shares(part) for part in parts]).unsqueeze(-1) * probabilities[name]
+        return found
+
     def loose_ends(self, genotype: Genotype) -> dict[str, tuple[int, ...]]:
         """The states that each cell concatenates, by group."""
         cells = self.connections(self.check(genotype))
         return {name: loose_ends([edge for edge, _ in edges]) for name, edges in cells.items()}
+
+    def optional_parts(self, supernet: nn.Module) -> Iterator[OptionalPart]:
+        """Each weight for a state of a cell: a child has it if no block of that cell reads the state."""
+        for cell, reader in cast(CellNetwork, supernet).readers():
+            group = self.groups[cast(NasnetCell, supernet.get_submodule(f"cells.{cell}")).group_name]
+            for state, name, share in state_weights(supernet, reader):
+                rows = [row for row, edge in enumerate(group.edges) if edge.source == state]
+                places = tuple((row, column) for row in rows for column in range(len(group.candidates)))
+                yield OptionalPart(name, {group.name: places}, needed="none", share=share)
 
     def build(self, genotype: Genotype | None, skeleton: Skeleton) -> CellNetwork:
         if not isinstance(skeleton, CellSkeleton):

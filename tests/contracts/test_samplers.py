@@ -67,9 +67,7 @@ def test_every_sampler_has_a_suite() -> None:
         assert sampler.__name__ in tested, f"Give {sampler.__name__} a place in SAMPLERS: its contract is untested."
 
 
-@pytest.mark.parametrize(
-    "case", ["UniformSampler-fixed", "RegularizedEvolution-fixed", "Nsga2Sampler-fixed", "LstmController-fixed"]
-)
+@pytest.mark.parametrize("case", [case for case in SAMPLERS if case.endswith("-fixed")])
 def test_what_is_fixed_grows_with_the_trials(case: str) -> None:
     sampler = SAMPLERS[case]()
     proposals = SamplerContract().play(sampler, 3)
