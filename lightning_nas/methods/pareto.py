@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from typing_extensions import Unpack
 
+from lightning_nas.cost import Budget
 from lightning_nas.evaluator import Evaluator
 from lightning_nas.objectives import Direction
 from lightning_nas.reward import MetricReward, Reward
@@ -40,7 +41,8 @@ class ParetoSearch(MultiTrialSearch):
         reward: None is the first objective that is to be large.
         trials: as in `MultiTrialSearch`; 30 generations of 40 in NSGA-Net.
         round_size: children that are proposed at once; None is a generation, the population's number.
-        **settings: `task`, `max_seconds`, `max_failures` and `filename` of `MultiTrialSearch`.
+        **settings: `task`, `max_seconds`, `max_failures`, `filename` and `budget` of `MultiTrialSearch`. Without a budget,
+            parameters and multiply-accumulates are counted if they are objectives.
 
     Raises:
         ValueError: a number out of range, or no objective is to be large and no reward given.
@@ -75,6 +77,8 @@ class ParetoSearch(MultiTrialSearch):
         if reward is None and large is None:
             raise ValueError(f"ParetoSearch(objectives={dict(objectives)}): none is to be large: give a reward.")
         reward = reward or MetricReward(large or "")
+        if "budget" not in settings and {"params", "macs"} & set(objectives):
+            settings["budget"] = Budget()
         sampler = Nsga2Sampler(space, objectives, population, crossover, mutation, fidelity or Fidelity(25), fixed)
         round_size = population if round_size is None else round_size
         super().__init__(sampler, evaluator, skeleton, reward, trials=trials, round_size=round_size, **settings)
