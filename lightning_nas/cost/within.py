@@ -107,7 +107,8 @@ def most_probable(
     while over := set(costing.excess(genotype)):
         if genotype is not found and over <= broken:
             raise NothingFitsError(
-                f"No genotype was found that keeps all limits: of the nearest one, {_text(costing, genotype)}"
+                f"No genotype was found that keeps all limits: of the nearest one, {costing.refusal(genotype)}. Raise "
+                "the limits, or give a smaller skeleton of the final network, Budget(skeleton=...)."
             )
         broken |= over
         genotype = _at_lowest_price(costing, probabilities, found, sorted(broken), extract)

@@ -41,8 +41,8 @@ def check_budget(owner: str, costing: Costing, additive: bool = False) -> None:
         cost, space = type(costing.costs[foreign[0]]).__name__, type(costing.space).__name__
         raise MisconfigurationException(
             f"Budget(max_{foreign[0]}={number(costing.limits[foreign[0]])}): {owner} keeps limits on costs that are "
-            f"sums over the candidates, and {cost} in {space} is none: give another cost, such as TableLatency for latency, "
-            "or search with a method that samples networks, such as EvolutionSearch or EnasSearch."
+            f"sums over the candidates, and {cost} in {space} is none: give another cost, such as TableLatency for "
+            "latency, or search with a method that samples networks, such as EvolutionSearch or EnasSearch."
         )
 
 
