@@ -42,7 +42,9 @@ class FrontRecord:
         current = max((member.proposal.fidelity.rank for member in self.members), default=rank)
         if rank < current:
             return
-        self.seen = [*([] if rank > current else self.seen), self.values(trial)]
+        if rank > current:
+            self.seen = []
+        self.seen.append(self.values(trial))
         self._become([trial], [*self.members, trial], step)
 
     def replace(self, trials: Iterable[Trial], step: int) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import yaml
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lightning_nas.callbacks.schedules import DropPathSchedule
 from lightning_nas.callbacks.searches import data_of
@@ -19,6 +20,7 @@ from lightning_nas.genotype import Genotype
 from lightning_nas.search import SearchModule
 from lightning_nas.skeleton import Skeleton
 from lightning_nas.space import SearchSpace
+from lightning_nas.task import check_classes
 from lightning_nas.training import NetworkTraining
 
 Plain = dict[str, Any]
@@ -62,6 +64,25 @@ def template_skeleton(template: Mapping[str, Any]) -> Skeleton | None:
             f"The template's model.init_args.skeleton={plain!r} is no Skeleton: give class_path and init_args."
         )
     return skeleton
+
+
+def check_sizes(owner: str, skeleton: Skeleton, searched: Skeleton) -> None:
+    """Refuse a final network for other data than the search's.
+
+    Args:
+        owner: what to name in the error, such as `StackCells`.
+        skeleton: of the final network.
+        searched: of the search.
+
+    Raises:
+        MisconfigurationException: the classes or the channels of the images are others.
+    """
+    check_classes(skeleton, searched.classes)
+    if skeleton.in_channels != searched.in_channels:
+        raise MisconfigurationException(
+            f"{owner}(skeleton=...) has in_channels={skeleton.in_channels}, but the data of the search has "
+            f"{searched.in_channels} channels: set in_channels={searched.in_channels}."
+        )
 
 
 def search_parts(search: SearchModule, datamodule: LightningDataModule | None) -> Plain:

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from lightning_nas.callbacks.files import RunFile
 from lightning_nas.callbacks.retrain import (
     can_drop_paths,
+    check_sizes,
     config_text,
     fill_template,
     read_template,
@@ -20,9 +21,7 @@ from lightning_nas.callbacks.retrain import (
 )
 from lightning_nas.callbacks.searches import as_search, sound_genotype
 from lightning_nas.functional.seeding import generator
-from lightning_nas.search import SearchModule
 from lightning_nas.skeleton import Skeleton
-from lightning_nas.task import check_classes
 
 
 class StackCells(Callback):
@@ -94,20 +93,12 @@ class StackCells(Callback):
         search = as_search(pl_module, self)
         self._file.locate(trainer)
         if not (self.template and "data" in self.template):  # a template may bring other data
-            check_classes(self.skeleton, search.skeleton.classes)
-            self._check_channels(search)
+            check_sizes("StackCells", self.skeleton, search.skeleton)
         any_genotype = search.space.sample(generator(0, "stack"))
         try:
             self._can_drop = can_drop_paths(search.space, any_genotype, self.skeleton)
         except ValueError as error:
             raise MisconfigurationException(f"StackCells(skeleton={self.skeleton}): {error}") from error
-
-    def _check_channels(self, search: SearchModule) -> None:
-        if self.skeleton.in_channels != search.skeleton.in_channels:
-            raise MisconfigurationException(
-                f"StackCells(skeleton=...) has in_channels={self.skeleton.in_channels}, but the data of the search has "
-                f"{search.skeleton.in_channels} channels: set in_channels={search.skeleton.in_channels}."
-            )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._training = True

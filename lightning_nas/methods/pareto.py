@@ -41,8 +41,8 @@ class ParetoSearch(MultiTrialSearch):
         reward: None is the first objective that is to be large.
         trials: as in `MultiTrialSearch`; 30 generations of 40 in NSGA-Net.
         round_size: children that are proposed at once; None is a generation, the population's number.
-        **settings: `task`, `max_seconds`, `max_failures`, `filename` and `budget` of `MultiTrialSearch`. Without a budget,
-            parameters and multiply-accumulates are counted if they are objectives.
+        **settings: `task`, `max_seconds`, `max_failures`, `filename` and `budget` of `MultiTrialSearch`. Without a
+            budget, parameters and multiply-accumulates are counted if they are objectives.
 
     Raises:
         ValueError: a number out of range, or no objective is to be large and no reward given.
