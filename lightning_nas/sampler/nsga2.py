@@ -96,11 +96,11 @@ class Nsga2Sampler(Sampler):
             child = self.complete(given, generator)
         else:
             (parent, first), (_, second) = (self._winner(generator) for _ in range(2))
-            child = self._varied(self._crossed(first, second, generator), given, generator)
+            child = self._varied(self._crossed(first, second, generator), given, self.mutation, generator)
         for _ in range(_ATTEMPTS):
             if (key := _key(child)) not in self._seen and key not in asked:
                 break
-            child = self._varied(child.as_mapping(), given, generator)
+            child = self._varied(child.as_mapping(), given, None, generator)
         return Proposal(child, self.fidelity, parent=parent, fixed=tuple(given))
 
     def _winner(self, generator: torch.Generator) -> tuple[int, Genotype]:
@@ -115,9 +115,11 @@ class Nsga2Sampler(Sampler):
             return one
         return other | {name: other[name] if name in other and _happens(0.5, generator) else one[name] for name in one}
 
-    def _varied(self, choices: Mapping[str, str], given: Mapping[str, str], generator: torch.Generator) -> Genotype:
+    def _varied(
+        self, choices: Mapping[str, str], given: Mapping[str, str], rate: float | None, generator: torch.Generator
+    ) -> Genotype:
         """A mutated genotype; what is given counts as far as it is active, and what is missing is drawn."""
-        rate = 1.0 / max(1, len(choices)) if self.mutation is None else self.mutation
+        rate = 1.0 / max(1, len(choices)) if rate is None else rate
         found: dict[str, str] = {}
         for decision in self.space.decisions:
             if not decision.active(found):
