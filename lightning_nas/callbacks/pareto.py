@@ -36,7 +36,7 @@ class ParetoFront(Callback):
     changed since earlier ones. Of a differentiable search, the genotype after each validation, a later one in place
     of an earlier equal one; its accuracy is that with the weights of that epoch.
 
-    Files are written whenever the front changes. `lightning-nas front` reads `front.json` and makes the `retrain.yaml`
+    Files are written whenever the front changes, and at the end. `lightning-nas front` reads `front.json` and makes the `retrain.yaml`
     of one member. A file that was there before the run, or was edited since, is kept as `front.json.1` (the next free
     number). Where TensorBoard logs, the picture is there too.
 
@@ -181,6 +181,18 @@ class ParetoFront(Callback):
             return
         self._log(trainer, trainer.global_step)
         self._write(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._finish(trainer, pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+        self._finish(trainer, pl_module)
+
+    def _finish(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The last picture shows all that was compared, also what came after the last change."""
+        if self._record is not None:
+            self._record.changed = True
+            self._write(trainer, as_search(pl_module, self))
 
     def _log(self, trainer: Trainer, step: int) -> None:
         if self.record.hypervolume is not None:

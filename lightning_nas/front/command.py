@@ -78,6 +78,10 @@ def front_from_command_line(words: Sequence[str]) -> None:
     parser = _parser()
     settings = parser.parse_args(list(words))
     try:
+        if settings.epochs < 1:
+            raise ValueError(f"--epochs {settings.epochs}: give at least 1.")
+        if not 0.0 <= settings.drop_path < 1.0:
+            raise ValueError(f"--drop-path {settings.drop_path}: give a number in [0, 1).")
         front = Front.load(settings.front)
         conditions = [Condition.parse(text) for texts in settings.pick for text in texts.split(",")]
         if not (conditions or settings.best):
