@@ -36,9 +36,9 @@ class ParetoFront(Callback):
     changed since earlier ones. Of a differentiable search, the genotype after each validation, a later one in place
     of an earlier equal one; its accuracy is that with the weights of that epoch.
 
-    Files are written whenever the front changes, and at the end. `lightning-nas front` reads `front.json` and makes the `retrain.yaml`
-    of one member. A file that was there before the run, or was edited since, is kept as `front.json.1` (the next free
-    number). Where TensorBoard logs, the picture is there too.
+    Files are written whenever the front changes, and at the end. `lightning-nas front` reads `front.json` and makes the
+    `retrain.yaml` of one member. A file that was there before the run, or was edited since, is kept as `front.json.1`
+    (the next free number). Where TensorBoard logs, the picture is there too.
 
     Args:
         objectives: "max" or "min" by the name of a metric, at least two; None: those of the search's sampler, or else

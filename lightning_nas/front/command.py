@@ -20,6 +20,15 @@ from lightning_nas.config import instantiate
 from lightning_nas.cost.costing import number
 from lightning_nas.front.choice import Condition, pick
 from lightning_nas.functional.files import write_atomically
+from lightning_nas.skeleton import Skeleton
+
+_RETRAIN = "--retrain {path!r}"
+
+
+def skeleton_of(front: Front, retrain: str | None) -> Skeleton:
+    """Sizes of the network that is trained: those in the template, or else those that costs are counted with."""
+    found = None if retrain is None else template_skeleton(read_template(retrain, _RETRAIN))
+    return found or instantiate(front.network["skeleton"])
 
 
 def retrain_text(
@@ -40,9 +49,9 @@ def retrain_text(
         ValueError: the template cannot be read, or the space does not build on the skeleton.
         MisconfigurationException: the network does not fit the data of the search.
     """
-    template = None if retrain is None else read_template(retrain, "--retrain {path!r}")
+    template = None if retrain is None else read_template(retrain, _RETRAIN)
+    skeleton = skeleton_of(front, retrain)
     space, searched = instantiate(front.network["space"]), instantiate(front.network["skeleton"])
-    skeleton = (template_skeleton(template) if template else None) or searched
     if not (template and "data" in template):
         check_sizes("--retrain: NetworkTraining", skeleton, searched)
     droppable = can_drop_paths(space, member.genotype, skeleton)
@@ -94,6 +103,8 @@ def front_from_command_line(words: Sequence[str]) -> None:
     except ValueError as error:
         parser.error(str(error))
     print(table(front, chosen))
+    if (trained := skeleton_of(front, settings.retrain)) != instantiate(front.network["skeleton"]):
+        print(f"Costs above are those on {instantiate(front.network['skeleton'])}; {settings.retrain} has {trained}.")
     print(f"Wrote the network of trial {chosen.trial}: lightning-nas fit --config {path}")
 
 

@@ -32,14 +32,14 @@ class ParetoSearch(MultiTrialSearch):
         space: where to search.
         evaluator: says what a child is worth.
         skeleton: as in `MultiTrialSearch`.
-        objectives: "max" or "min" by the name of a metric of the children, at least two.
+        objectives: "max" or "min" by the name of a metric of the children, at least two; these are NSGA-Net's.
         population: as in `Nsga2Sampler`; 40 in NSGA-Net.
         crossover: as in `Nsga2Sampler`.
         mutation: as in `Nsga2Sampler`.
         fidelity: what children are trained at; None is 25 epochs at full size, as in NSGA-Net.
         fixed: as in `Sampler`.
         reward: None is the first objective that is to be large.
-        trials: as in `MultiTrialSearch`; 30 generations of 40 in NSGA-Net.
+        trials: as in `MultiTrialSearch`; 50 generations of 40 in NSGA-Net.
         round_size: children that are proposed at once; None is a generation, the population's number.
         **settings: `task`, `max_seconds`, `max_failures`, `filename` and `budget` of `MultiTrialSearch`. Without a
             budget, parameters and multiply-accumulates are counted if they are objectives.
@@ -62,14 +62,14 @@ class ParetoSearch(MultiTrialSearch):
         space: SearchSpace,
         evaluator: Evaluator,
         skeleton: Skeleton | None = None,
-        objectives: Mapping[str, Direction] = {"val/accuracy": "max", "params": "min"},
+        objectives: Mapping[str, Direction] = {"val/accuracy": "max", "macs": "min"},
         population: int = 40,
         crossover: float = 0.9,
         mutation: float | None = None,
         fidelity: Fidelity | None = None,
         fixed: Mapping[int, Mapping[str, str]] | None = None,
         reward: Reward | None = None,
-        trials: int = 1200,
+        trials: int = 2000,
         round_size: int | None = None,
         **settings: Unpack[TrialSettings],
     ) -> None:

@@ -22,6 +22,7 @@ from lightning_nas import (
     EnasSearch,
     Evaluation,
     Evaluator,
+    Macs,
     MetricReward,
     MultiTrialSearch,
     Parameters,
@@ -130,11 +131,11 @@ def test_budgets_costs_are_the_objectives(tmp_path: Path, trainer_kwargs: dict[s
     assert front.reference["params"] == 2 * read_trials(tmp_path)[0].metrics["params"]
 
 
-def test_parameters_are_counted_by_default(trainer_kwargs: dict[str, Any]) -> None:
+def test_what_can_be_counted_is_by_default(trainer_kwargs: dict[str, Any]) -> None:
     search = ParetoSearch(SPACE, Two(), SMALL, population=4, trials=8)
     fit(search, trainer_kwargs)
-    assert list(search.sampler.objectives.directions) == ["val/accuracy", "params"]
-    assert all(trial.metrics["params"] == Parameters()(SPACE, trial.genotype, SMALL) for trial in search.front)
+    assert list(search.sampler.objectives.directions) == ["val/accuracy", "macs"]
+    assert all(trial.metrics["macs"] == Macs()(SPACE, trial.genotype, SMALL) for trial in search.front)
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -159,7 +159,7 @@ def test_what_is_picked_trains(
     assert list(folder.rglob("*.ckpt")), "trained"
 
 
-def test_a_template_is_filled_in(folder: Path) -> None:
+def test_a_template_is_filled_in(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     template = {
         "model": {
             "class_path": "NetworkTraining",
@@ -170,6 +170,9 @@ def test_a_template_is_filled_in(folder: Path) -> None:
     (folder / "template.yaml").write_text(yaml.safe_dump(template))
     words = ["--best", "latency_ms", "--retrain", str(folder / "template.yaml"), "--output", str(folder / "a.yaml")]
     run(str(folder), *words)
+    said = capsys.readouterr().out
+    assert "Costs above are those on StagedSkeleton(channels=2" in said
+    assert "template.yaml has StagedSkeleton(channels=6" in said
     config = yaml.safe_load((folder / "a.yaml").read_text())
     arguments = config["model"]["init_args"]
     assert (arguments["clip"], arguments["skeleton"]["init_args"]["channels"]) == (1.5, 6)
@@ -199,27 +202,19 @@ def test_nothing_is_overwritten(folder: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_mistakes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (folder / "rgb.yaml").write_text(
-        yaml.safe_dump(
-            {"model": {"class_path": "NetworkTraining", "init_args": {"skeleton": StagedSkeleton().config()}}}
-        )
-    )
+    model = {"class_path": "NetworkTraining", "init_args": {"skeleton": StagedSkeleton().config()}}
+    (folder / "rgb.yaml").write_text(yaml.safe_dump({"model": model}))
     (folder / "broken.json").write_text("{")
+    best = (str(folder), "--best", "val/accuracy")
     expected = {
         ("nowhere",): "nowhere: no such file. Give a folder or a file that the callback ParetoFront wrote.",
         (str(folder / "broken.json"),): "broken.json is no front as the callback ParetoFront writes it",
         (str(folder), "--pick", "latency_ms<1"): "the nearest one, trial 12, has latency_ms 3.5, 2.5 too much",
         (str(folder), "--pick", "latency"): "--pick 'latency' is no condition",
-        (str(folder), *template, "none.yaml"): "--retrain 'none.yaml': no such file.",
-        (
-            str(folder),
-            "--best",
-            "val/accuracy",
-            "--retrain",
-            str(folder / "rgb.yaml"),
-        ): "has in_channels=3, but the data",
-        (str(folder), "--best", "val/accuracy", "--epochs", "0"): "--epochs 0: give at least 1.",
-        (str(folder), "--best", "val/accuracy", "--drop-path", "1"): "--drop-path 1.0: give a number in [0, 1).",
+        (*best, "--retrain", "none.yaml"): "--retrain 'none.yaml': no such file.",
+        (*best, "--retrain", str(folder / "rgb.yaml")): "has in_channels=3, but the data",
+        (*best, "--epochs", "0"): "--epochs 0: give at least 1.",
+        (*best, "--drop-path", "1"): "--drop-path 1.0: give a number in [0, 1).",
     }
     for words, message in expected.items():
         assert message in complaint(list(words), capsys), words

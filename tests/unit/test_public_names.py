@@ -11,7 +11,8 @@ NAMES = {
         EdgewiseSpace EnasSearch Evaluation Evaluator EvolutionSearch ExpectedCost Fidelity FidelitySchedule
         FitEvaluator GdasSearch Genotype GumbelHard Job LogitsController LstmController Macs MetricReward
         MultiTrialSearch NasnetSearch NetworkOutput NetworkTraining NonFiniteLossError Norm NothingFitsError
-        OptionalPart OptionalTerm Parameters Ppo Proposal RandomSearch RandomSharingSearch RegularizedEvolution
+        Nsga2Sampler OptionalPart OptionalTerm Parameters ParetoSearch Ppo Proposal RandomSearch RandomSharingSearch
+        RegularizedEvolution
         Reinforce ReinforceSearch Relaxation Reward Sampler SearchModule SearchSpace Sgd SinglePathSearch Skeleton
         Softmax StagedSkeleton SuccessiveHalving SupernetEvaluator SupernetSearch SupernetSpace
         TableEvaluator Task TooManyFailuresError Trial UniformSampler WeightSharingSearch WeightStore WeightedProduct
@@ -20,7 +21,7 @@ NAMES = {
     spaces: """CANDIDATES ChainSkeleton ConvChainSpace DartsSpace EnasMacroSpace EnasMicroSpace MacroSkeleton
         NasBench201Space NasnetSpace Place
         published published_names register_candidate""",
-    callbacks: """ArchitectureMonitor DropPathSchedule ExtractGenotype ReducedFidelity StackCells
+    callbacks: """ArchitectureMonitor DropPathSchedule ExtractGenotype ParetoFront ReducedFidelity StackCells
         TemperatureSchedule TrialMonitor WeightInheritance WritePredictions""",
     data: """Augment Bilevel Cifar10 Cifar100 Digits FashionMnist ImageData ImageFolder Phased""",
     testing: """BoringData BoringSkeleton BoringSpace RelaxationContract SamplerContract SearchContract SpaceContract
