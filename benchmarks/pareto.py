@@ -90,12 +90,12 @@ def compare(arguments: argparse.Namespace, device: str, folder: Path) -> dict[st
         "true": {"hypervolume": true, "members": len(non_dominated(everything))},
     }
     for method in ("random", "pareto"):
-        shares, begin = [], time.perf_counter()
+        shares, begin = [], time.process_time()
         for seed in range(arguments.first_seed, arguments.first_seed + arguments.runs):
             L.seed_everything(seed, verbose=False)
             found = points(trials_of(search_of(method, evaluator, arguments.population, arguments.round_size)))
             shares.append([hypervolume(found[:step], reference) / true for step in STEPS])
-        seconds = (time.perf_counter() - begin) / arguments.runs
+        seconds = (time.process_time() - begin) / arguments.runs
         columns = list(zip(*shares, strict=True))
         means, deviations = [statistics.mean(c) for c in columns], [statistics.stdev(c) for c in columns]
         text = "".join(f"{f'{mean:.3f} +- {sd:.3f}':>18}" for mean, sd in zip(means, deviations, strict=True))
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="keep a JSON record")
     arguments = parser.parse_args()
     prepare(threads=1)
-    print(f"{'device':14}{'method':8}" + "".join(f"{step:>18}" for step in STEPS) + f"{'s/run':>8}")
+    print(f"{'device':14}{'method':8}" + "".join(f"{step:>18}" for step in STEPS) + f"{'CPU s':>8}")
     with tempfile.TemporaryDirectory() as folder:
         results = {device: compare(arguments, device, Path(folder)) for device in arguments.devices}
     settings = {"accuracy": ACCURACY, "devices": {name: DEVICES[name] for name in arguments.devices}}
