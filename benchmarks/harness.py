@@ -9,13 +9,15 @@ import statistics
 import subprocess
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from torchmetrics.functional import kendall_rank_corrcoef, spearman_corrcoef
 
+from lightning_nas.cost.stopwatch import device_name
 from lightning_nas.functional.memory import keep_freed_memory
 
 Run = Callable[[], object]
@@ -52,11 +54,8 @@ def median_ratio(slow: list[float], fast: list[float]) -> float:
 def processor() -> str:
     """The card's name, or the CPU's."""
     if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    return f"{name}, {torch.get_num_threads()} threads"
+        return device_name(torch.device("cuda"))
+    return f"{device_name(torch.device('cpu'))}, {torch.get_num_threads()} threads"
 
 
 def commit() -> str:
@@ -68,6 +67,15 @@ def commit() -> str:
 
     changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!results")
     return (git("rev-parse", "--short", "HEAD") or "unknown") + ("+" if changed else "")
+
+
+def correlations(values: Sequence[float], truth: Sequence[float]) -> dict[str, float]:
+    """Kendall's tau (b) and Spearman's rho."""
+    one, other = torch.tensor(values, dtype=torch.float64), torch.tensor(truth, dtype=torch.float64)
+    return {
+        "kendall": torch.as_tensor(kendall_rank_corrcoef(one, other)).item(),
+        "spearman": spearman_corrcoef(one, other).item(),
+    }
 
 
 def where() -> dict[str, Any]:

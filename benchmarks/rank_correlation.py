@@ -23,9 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
-from harness import prepare, where
-from torchmetrics.functional import kendall_rank_corrcoef, spearman_corrcoef
+from harness import correlations, prepare, where
 
 from lightning_nas import Adam, Derivation, EnasSearch, RandomSharingSearch, Sgd, SinglePathSearch, StagedSkeleton
 from lightning_nas import WeightSharingSearch as Sharing
@@ -124,15 +122,6 @@ def run(name: str, seed: int, table: dict[str, float], arguments: argparse.Names
     }
     write_atomically(output, json.dumps(result) + "\n")
     print(name, seed, f"{seconds:.0f} s", best, table[best], result["correlation"], result["mean_score"], flush=True)
-
-
-def correlations(values: list[float], truth: list[float]) -> dict[str, float]:
-    """Kendall's tau (b) and Spearman's rho."""
-    one, other = torch.tensor(values, dtype=torch.float64), torch.tensor(truth, dtype=torch.float64)
-    return {
-        "kendall": torch.as_tensor(kendall_rank_corrcoef(one, other)).item(),
-        "spearman": spearman_corrcoef(one, other).item(),
-    }
 
 
 def among_best(values: list[float], truth: list[float], count: int = 50) -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import cast
+from collections.abc import Mapping
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,21 +23,11 @@ def attributed(space: SupernetSpace, supernet: nn.Module, tally: Tally) -> CostT
         space: of the supernet.
         supernet: with candidates as children have them.
         tally: the supernet's cost by name, each part once.
-
-    Raises:
-        ValueError: the supernet does not say where its candidates are.
     """
     rest = dict(tally)
     tables = {name: torch.zeros(group.shape, dtype=torch.float64) for name, group in space.groups.items()}
-    found = False
-    for prefix, group, row, column in _candidates(space, supernet):
-        tables[group][row, column] += _take(rest, prefix)
-        found = True
-    if not found:
-        raise ValueError(
-            f"{type(space).__name__}: its supernet has no module with `group_name` and `edges` (a ModuleDict of edge "
-            "keys, each a ModuleDict of candidates): build its cells from EdgeCell, so that costs find the candidates."
-        )
+    for place in candidates_of(space, supernet):
+        tables[place.group][place.row, place.column] += _take(rest, place.name)
     optional = []
     parts = [(part, _sum(rest, part.name)) for part in space.optional_parts(supernet)]
     fixed = sum(rest.values())
@@ -48,9 +38,23 @@ def attributed(space: SupernetSpace, supernet: nn.Module, tally: Tally) -> CostT
     return CostTerms(fixed, tables, tuple(term for term in optional if term.cost))
 
 
-def _candidates(space: SupernetSpace, supernet: nn.Module) -> Iterator[tuple[str, str, int, int]]:
-    """(name of the module, group, row, column) of each candidate in each cell."""
-    for name, module in supernet.named_modules():
+class CandidatePlace(NamedTuple):
+    """Where a candidate is: the dotted name of its module, and its place in the tables of architecture parameters."""
+
+    name: str
+    group: str
+    row: int
+    column: int
+
+
+def candidates_of(space: SupernetSpace, network: nn.Module) -> list[CandidatePlace]:
+    """The candidates in all cells of a supernet or a child.
+
+    Raises:
+        ValueError: the network does not say where they are.
+    """
+    found = []
+    for name, module in network.named_modules():
         group = space.groups.get(getattr(module, "group_name", ""))
         edges = getattr(module, "edges", None)
         if group is None or not isinstance(edges, nn.ModuleDict):
@@ -58,8 +62,14 @@ def _candidates(space: SupernetSpace, supernet: nn.Module) -> Iterator[tuple[str
         rows = {edge.key: row for row, edge in enumerate(group.edges)}
         for key, candidates in edges.items():
             for candidate in cast(nn.ModuleDict, candidates):
-                prefix = ".".join(filter(None, (name, "edges", key, candidate)))
-                yield prefix, group.name, rows[key], group.candidates.index(candidate)
+                path = ".".join(filter(None, (name, "edges", key, candidate)))
+                found.append(CandidatePlace(path, group.name, rows[key], group.candidates.index(candidate)))
+    if not found:
+        raise ValueError(
+            f"{type(space).__name__}: its networks have no module with `group_name` and `edges` (a ModuleDict of edge "
+            "keys, each a ModuleDict of candidates): build cells from EdgeCell, so that costs find the candidates."
+        )
+    return found
 
 
 def _named(tally: Tally, prefix: str) -> list[str]:

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lightning_nas.cost.attribution import Tally
-from lightning_nas.cost.network import deployed, every_candidate, named_calls, on_meta
+from lightning_nas.cost.images import ImageSize, check_images, height_and_width
+from lightning_nas.cost.network import named_calls, on_meta
 from lightning_nas.cost.tallied import TalliedCost
-from lightning_nas.genotype import Genotype
+from lightning_nas.edge import Architecture
 from lightning_nas.skeleton import Skeleton
-from lightning_nas.space import SearchSpace, SupernetSpace
+from lightning_nas.space import SearchSpace
 
 aten = torch.ops.aten
 
@@ -43,44 +44,19 @@ class Macs(TalliedCost):
 
     name = "macs"
 
-    def __init__(self, image_size: int | Sequence[int] = 32, biases: bool = False) -> None:
+    def __init__(self, image_size: ImageSize = 32, biases: bool = False) -> None:
         super().__init__()
-        self.size = _pair(image_size)
+        self.size = height_and_width("Macs", image_size)
         self.biases = biases
 
-    def counted(self, skeleton: Skeleton) -> Skeleton:
-        return deployed(skeleton)
-
     def check(self, space: SearchSpace, skeleton: Skeleton) -> None:
-        """Refuse images that are too small for the network.
+        check_images("Macs", self.size, space, skeleton)
 
-        Raises:
-            ValueError: they are.
-        """
-        least = deployed(skeleton).minimum_size
-        if min(self.size) < least:
-            raise ValueError(
-                f"Macs(image_size={list(self.size)}): the network of {type(space).__name__} takes images of at least "
-                f"{least} pixels; give the size of the images that it will get."
-            )
-
-    def __call__(self, space: SearchSpace, genotype: Genotype, skeleton: Skeleton) -> float:
-        self.check(space, skeleton)
-        return super().__call__(space, genotype, skeleton)
-
-    def tally(self, network: nn.Module, skeleton: Skeleton, space: SupernetSpace | None = None) -> Tally:
-        architecture = [] if space is None else [every_candidate(space)]
+    def tally(self, network: nn.Module, skeleton: Skeleton, architecture: Architecture | None) -> Tally:
         images = on_meta(1, skeleton.in_channels, *self.size)
         with torch.no_grad(), named_calls(network) as running, _Counter(running, self.biases) as counter:
-            network(images, *architecture)
+            network(images, *([] if architecture is None else [architecture]))
         return counter.tally
-
-
-def _pair(image_size: int | Sequence[int]) -> tuple[int, int]:
-    pair = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
-    if len(pair) != 2 or min(pair) < 1:
-        raise ValueError(f"image_size={image_size}: give the height and width of the images, or one number for both.")
-    return pair
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]

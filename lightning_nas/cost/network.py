@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -10,12 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_nas.edge import EdgeWeights
-from lightning_nas.genotype import Genotype
 from lightning_nas.skeleton import CellSkeleton, Skeleton
-from lightning_nas.space import SearchSpace, SupernetSpace
-
-Run = Callable[[], object]
-"""One forward pass of a network on images of a given size."""
+from lightning_nas.space import SupernetSpace
 
 
 def deployed(skeleton: Skeleton) -> Skeleton:
@@ -33,12 +29,6 @@ def as_in_children(skeleton: Skeleton) -> Skeleton:
     norm = skeleton.edge_norm(supernet=False)
     same = replace(skeleton, norm=norm, execution="edge_by_edge", checkpoint_cells=False)
     return replace(same, pool_norm=same.with_pool_norm(supernet=False)) if isinstance(same, CellSkeleton) else same
-
-
-def child_on_meta(space: SearchSpace, genotype: Genotype, skeleton: Skeleton) -> nn.Module:
-    """The child, in eval mode."""
-    with torch.device("meta"):
-        return space.build(genotype, replace(skeleton, checkpoint_cells=False)).eval()
 
 
 def supernet_on_meta(space: SupernetSpace, skeleton: Skeleton) -> nn.Module:

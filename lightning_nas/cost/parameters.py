@@ -5,10 +5,9 @@ from __future__ import annotations
 from torch import nn
 
 from lightning_nas.cost.attribution import Tally
-from lightning_nas.cost.network import deployed
 from lightning_nas.cost.tallied import TalliedCost
+from lightning_nas.edge import Architecture
 from lightning_nas.skeleton import Skeleton
-from lightning_nas.space import SupernetSpace
 
 
 class Parameters(TalliedCost):
@@ -33,7 +32,7 @@ class Parameters(TalliedCost):
         self.auxiliary = auxiliary
 
     def counted(self, skeleton: Skeleton) -> Skeleton:
-        return skeleton if self.auxiliary else deployed(skeleton)
+        return skeleton if self.auxiliary else super().counted(skeleton)
 
-    def tally(self, network: nn.Module, skeleton: Skeleton, space: SupernetSpace | None = None) -> Tally:  # noqa: ARG002
+    def tally(self, network: nn.Module, skeleton: Skeleton, architecture: Architecture | None) -> Tally:  # noqa: ARG002
         return {name: float(weight.numel()) for name, weight in network.named_parameters() if weight.requires_grad}

@@ -8,49 +8,40 @@ from torch import nn
 
 from lightning_nas.cost.attribution import Tally, attributed
 from lightning_nas.cost.base import AdditiveCost
-from lightning_nas.cost.network import child_on_meta, supernet_on_meta
+from lightning_nas.cost.built import BuiltCost
+from lightning_nas.cost.network import every_candidate, supernet_on_meta
 from lightning_nas.cost.terms import CostTerms
-from lightning_nas.genotype import Genotype
+from lightning_nas.edge import Architecture
 from lightning_nas.skeleton import Skeleton
 from lightning_nas.space import SearchSpace, SupernetSpace
 
 
-class TalliedCost(AdditiveCost):
-    """A cost that is counted on a network without running it with numbers; exact, and so are its terms.
-
-    Networks are built on the meta device, and what was counted is kept.
-    """
+class TalliedCost(BuiltCost, AdditiveCost):
+    """A cost that is counted part by part, without numbers; it is exact, and so are its terms."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[SearchSpace, Genotype, Skeleton], float] = {}
-        self._terms: dict[tuple[SupernetSpace, Skeleton], CostTerms] = {}
+        super().__init__()
+        self._terms: dict[tuple[SearchSpace, Skeleton], CostTerms] = {}
 
     @abstractmethod
-    def tally(self, network: nn.Module, skeleton: Skeleton, space: SupernetSpace | None = None) -> Tally:
+    def tally(self, network: nn.Module, skeleton: Skeleton, architecture: Architecture | None) -> Tally:
         """The cost by the names of the network's parts.
 
         Args:
             network: on the meta device, in eval mode.
             skeleton: under which it was built.
-            space: of a supernet; None: the network is a child.
+            architecture: of a supernet; None in a child.
         """
 
-    def counted(self, skeleton: Skeleton) -> Skeleton:
-        """The skeleton of the network that is counted."""
-        return skeleton
-
-    def __call__(self, space: SearchSpace, genotype: Genotype, skeleton: Skeleton) -> float:
-        key = (space, genotype, skeleton)
-        if key not in self._known:
-            counted = self.counted(skeleton)
-            tally = self.tally(child_on_meta(space, genotype, counted), counted)
-            self._known[key] = float(sum(tally.values()))
-        return self._known[key]
+    def of(self, network: nn.Module, skeleton: Skeleton) -> float:
+        return float(sum(self.tally(network, skeleton, None).values()))
 
     def terms(self, space: SupernetSpace, skeleton: Skeleton) -> CostTerms:
         key = (space, skeleton)
         if key not in self._terms:
+            self.check(space, skeleton)
             counted = self.counted(skeleton)
             supernet = supernet_on_meta(space, counted)
-            self._terms[key] = attributed(space, supernet, self.tally(supernet, counted, space))
+            tally = self.tally(supernet, counted, every_candidate(space))
+            self._terms[key] = attributed(space, supernet, tally)
         return self._terms[key]

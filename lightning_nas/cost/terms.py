@@ -63,10 +63,10 @@ class CostTerms:
         """
         total: Tensor | float = self.fixed
         for name, table in self.candidates.items():
-            total = total + (table.to(chances[name].device) * chances[name]).sum()
+            total = total + (table.to(chances[name]) * chances[name]).sum()
         for term in self.optional:
             none: Tensor | float = 1.0
             for name, places in term.places.items():
-                none = none * (1.0 - (places.to(chances[name].device) * chances[name]).sum(-1)).prod()
+                none = none * (1.0 - (places.to(chances[name]) * chances[name]).sum(-1)).prod()
             total = total + term.cost * none
         return torch.as_tensor(total)

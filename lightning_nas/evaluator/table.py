@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
 
 from lightning_nas.evaluator.base import Evaluator, Job
+from lightning_nas.functional.csv_table import CsvTable
 from lightning_nas.trial import Evaluation
 
 
@@ -43,42 +39,15 @@ class TableEvaluator(Evaluator):
         self.path, self.key, self.scale, self.cost_factor = Path(path), key, scale, cost_factor
         self.metrics = {int(epochs): dict(columns) for epochs, columns in metrics.items()}
         self.seconds_per_epoch = seconds_per_epoch
-        if not self.path.is_file():
-            raise ValueError(f"TableEvaluator(path={str(path)!r}): no such file.")
-        with self._open() as file:
-            header = next(csv.reader(file), [])
-        for column in self._columns:
-            if column not in header:
-                raise ValueError(
-                    f"TableEvaluator(path={str(path)!r}): no column {column!r}. There are {', '.join(header[:40])}."
-                )
+        cost = [seconds_per_epoch] if seconds_per_epoch else []
+        used = [*cost, *(column for columns in self.metrics.values() for column in columns.values())]
+        self.table = CsvTable(self.path, key, used, "TableEvaluator")
         named = {name for columns in self.metrics.values() for name in columns}
         for name in scale if isinstance(scale, Mapping) else ():
             if name not in named:
                 raise ValueError(
                     f"TableEvaluator(scale={{{name!r}: ...}}): no such metric. There are {', '.join(sorted(named))}."
                 )
-
-    @property
-    def _columns(self) -> list[str]:
-        cost = [self.seconds_per_epoch] if self.seconds_per_epoch else []
-        return [self.key, *cost, *(column for columns in self.metrics.values() for column in columns.values())]
-
-    @contextmanager
-    def _open(self) -> Iterator[TextIO]:
-        if self.path.suffix == ".gz":
-            with gzip.open(self.path, "rt", newline="") as file:
-                yield file
-        else:
-            with self.path.open(newline="") as file:
-                yield file
-
-    @cached_property
-    def rows(self) -> dict[str, dict[str, float]]:
-        """The numbers of the columns that are used, by architecture."""
-        columns = [column for column in self._columns if column != self.key]
-        with self._open() as file:
-            return {row[self.key]: {c: float(row[c]) for c in columns} for row in csv.DictReader(file)}
 
     def evaluate(self, job: Job) -> Evaluation:
         """The row of the architecture, at the epochs of the fidelity.
@@ -92,10 +61,7 @@ class TableEvaluator(Evaluator):
                 f"{self.path.name} knows children of {', '.join(map(str, self.metrics))} epochs at full size, not of "
                 f"{fidelity}: give the sampler one of these."
             )
-        text = job.space.format(job.proposal.genotype)
-        row = self.rows.get(text)
-        if row is None:
-            raise ValueError(f"{self.path.name} has no row with {self.key}={text}.")
+        row = self.table.row(job.space.format(job.proposal.genotype))
         metrics = {name: row[column] * self._factor(name) for name, column in self.metrics[fidelity.epochs].items()}
         cost = row[self.seconds_per_epoch] * job.proposal.epochs if self.seconds_per_epoch else 0.0
         return Evaluation(metrics, seconds=cost * self.cost_factor)
