@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -167,10 +167,11 @@ def data_config(datamodule: LightningDataModule | None) -> Plain | None:
     return {"class_path": path, "init_args": saved} if set(needed) <= set(saved) else None
 
 
-def config_text(config: Plain, path: Path, found_by: str) -> str:
-    """The config as YAML under a comment that says how to run it."""
+def config_text(config: Plain, path: Path, found_by: str, costs: Sequence[str] = ()) -> str:
+    """The config as YAML under comments: what the network costs, and how to run it."""
     lines = [
-        f"The network that {found_by} found. Relative paths below are as in the search, so run from the same folder:",
+        f"The network that {found_by} found{''.join(f', {cost}' for cost in costs)}.",
+        "Relative paths below are as in the search, so run from the same folder:",
         f"  lightning-nas fit --config {path}",
     ]
     if "data" not in config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -21,6 +22,7 @@ from lightning_nas.callbacks.retrain import (
 )
 from lightning_nas.callbacks.searches import as_search, sound_genotype
 from lightning_nas.functional.seeding import generator
+from lightning_nas.search import SearchModule
 from lightning_nas.skeleton import Skeleton
 
 
@@ -29,8 +31,9 @@ class StackCells(Callback):
 
     The end may be early, as for `ExtractGenotype`. The config trains the genotype found, in a network of other sizes,
     with the task, the seed and the data of the search: the inner module's where a `Bilevel` splits it, the evaluator's
-    where children are trained. A file that was there before the run, or was edited since, is kept as `retrain.yaml.1`
-    (the next free number); so is that of an interrupted run when it goes on.
+    where children are trained. What the network costs, by the search's budget, stands in its comments. A file that was
+    there before the run, or was edited since, is kept as `retrain.yaml.1` (the next free number); so is that of an
+    interrupted run when it goes on.
 
     Args:
         skeleton: sizes of the final network; None takes the template's.
@@ -99,6 +102,17 @@ class StackCells(Callback):
             self._can_drop = can_drop_paths(search.space, any_genotype, self.skeleton)
         except ValueError as error:
             raise MisconfigurationException(f"StackCells(skeleton={self.skeleton}): {error}") from error
+        self._compare_limits(search)
+
+    def _compare_limits(self, search: SearchModule) -> None:
+        """Warn if the limits of the search are those of another network than the final one."""
+        limited = search.costing.skeleton
+        if search.costing.limits and _without_speed(limited) != _without_speed(self.skeleton):
+            rank_zero_warn(
+                f"The limits of the search hold for {limited}, and StackCells builds its result with "
+                f"{self.skeleton}, which may break them: give the search Budget(skeleton=...) with the skeleton of "
+                "StackCells."
+            )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._training = True
@@ -123,9 +137,15 @@ class StackCells(Callback):
         config = retrain_config(parts, genotype, self.skeleton, self.epochs, drop_path)
         if self.template is not None:
             config = fill_template(self.template, config)
-        self._file.write(config_text(config, self.path, type(search).__name__))
+        costs = search.costing.under(self.skeleton).text(genotype)
+        self._file.write(config_text(config, self.path, type(search).__name__, costs))
         if "data" not in config:
             rank_zero_warn(
                 f"{self.path} has no `data`: the config of the search's data could not be told. Add it to the file, or "
                 "derive the data module from lightning_nas.Configurable, or let it call save_hyperparameters()."
             )
+
+
+def _without_speed(skeleton: Skeleton) -> Skeleton:
+    """The skeleton but for what changes no figure of a network."""
+    return replace(skeleton, execution="fan_out", checkpoint_cells=False)

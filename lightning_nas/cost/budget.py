@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from lightning_nas.config import Configurable
+from lightning_nas.config import Configurable, revive
 from lightning_nas.cost.base import Cost
 from lightning_nas.cost.macs import Macs
 from lightning_nas.cost.parameters import Parameters
@@ -50,7 +50,8 @@ class Budget(Configurable):
         self.skeleton = skeleton
         self.limits = {name: limit for name, limit in given.items() if limit is not None}
         """The most of each cost, by its name."""
-        self.costs = self._complete([] if costs is None else costs, everything=costs is None)
+        given_costs = [revive(Cost, cost) for cost in costs or ()]
+        self.costs = self._complete(given_costs, everything=costs is None)
 
     def _complete(self, costs: Sequence[Cost], everything: bool) -> tuple[Cost, ...]:
         names = [cost.name for cost in costs]
@@ -62,6 +63,6 @@ class Budget(Configurable):
                 f"Budget(max_latency_ms={self.limits['latency_ms']}) needs to know how latency is found: add a cost "
                 "that says so, such as costs=[MeasuredLatency(...)], TableLatency or CsvLatency."
             )
-        usual = {"params": Parameters, "macs": Macs}
+        usual: dict[str, Callable[[], Cost]] = {"params": Parameters, "macs": Macs}
         added = [make() for name, make in usual.items() if name not in names and (everything or name in self.limits)]
         return (*added, *costs)

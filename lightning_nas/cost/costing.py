@@ -34,6 +34,12 @@ class Costing:
         self.limits: dict[str, float] = dict(budget.limits)
         self._figures: dict[str, dict[Genotype, float]] = {name: {} for name in self.costs}
 
+    def under(self, skeleton: Skeleton) -> Costing:
+        """The same costs and limits of networks with another skeleton."""
+        found = Costing(None, self.space, skeleton, tuple(self.costs.values()))
+        found.limits = dict(self.limits)
+        return found
+
     def figures(self, genotype: Genotype) -> dict[str, float]:
         """All costs of a genotype, by name."""
         return {name: self.figure(name, genotype) for name in self.costs}

@@ -20,17 +20,18 @@ Mode = Literal["towards", "at_most"]
 class ExpectedCost(Configurable):
     """Pulls the architecture of a differentiable search to a cost; the gradient is that of the expected cost.
 
-    The loss of the architecture gets `weight * |cost / target - 1|`, the absolute reward of Bender et al., "Can Weight
-    Sharing Outperform Random Architecture Search? An Investigation with TuNAS", CVPR 2020; with `"at_most"` what is
-    below the target counts nothing. The expected cost is the sum over edges and candidates of how likely each is part
-    of the extracted network, times what it costs (Cai et al., "ProxylessNAS", ICLR 2019; Wu et al., "FBNet", CVPR
-    2019). Probabilities are the softmax of the architecture parameters, of DARTS and of GDAS, whose samples have just
-    these. It is that of the final network, `Budget(skeleton=...)`, if the budget has one, else that of the search.
+    The loss of the architecture gets `weight * (cost / target - 1) ** 2`; with `"at_most"` what is below the target
+    counts nothing. Its pull fades near the target, which an absolute value would cross back and forth.
+
+    The expected cost is the sum over edges and candidates of how likely each is part of the extracted network, times
+    what it costs (Cai et al., "ProxylessNAS", ICLR 2019; Wu et al., "FBNet", CVPR 2019). Probabilities are the softmax
+    of the architecture parameters, of DARTS and of GDAS, whose samples have just these. It is that of the final
+    network, `Budget(skeleton=...)`, if the budget has one, else that of the search.
 
     Args:
         cost: a sum over the candidates, such as `Parameters()`.
         target: in its unit.
-        weight: of the term in the loss, next to a cross-entropy.
+        weight: of the term in the loss, next to a cross-entropy: 10 makes a tenth off the target count 0.1.
         mode: "towards" the target from both sides, or "at_most" as much.
         straight_through: compare the cost of the network that would be extracted now with the target, with the
             gradient of the expected cost. A soft architecture may have the right cost in expectation and be far from it
@@ -44,7 +45,7 @@ class ExpectedCost(Configurable):
         self,
         cost: AdditiveCost,
         target: float,
-        weight: float = 1.0,
+        weight: float = 10.0,
         mode: Mode = "towards",
         straight_through: bool = True,
     ) -> None:
@@ -71,7 +72,7 @@ class ExpectedCost(Configurable):
         over = expected - 1.0
         if extracted is not None:
             over = over + (extracted - expected).detach()
-        return self.weight * (over.clamp_min(0.0) if self.mode == "at_most" else over.abs())
+        return self.weight * (over.clamp_min(0.0) if self.mode == "at_most" else over).square()
 
 
 class Expectation:

@@ -56,7 +56,9 @@ def retrain_text(
         check_sizes("--retrain: NetworkTraining", skeleton, searched)
     droppable = can_drop_paths(space, member.genotype, skeleton)
     config = retrain_config(front.network, member.genotype, skeleton, epochs, drop_path if droppable else 0.0)
-    return config_text(fill_template(template, config) if template else config, path, front.search)
+    filled = fill_template(template, config) if template else config
+    figures = [f"{name}: {number(member.metrics[name])}" for name in front.objectives]
+    return config_text(filled, path, front.search, figures if skeleton == searched else ())
 
 
 def write_config(path: Path, text: str, overwrite: bool) -> None:
