@@ -14,10 +14,7 @@ https://github.com/GATECH-EIC/HW-NAS-Bench and https://github.com/HayeonLee/HELP
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
 import statistics
-import tempfile
 import time
 from pathlib import Path
 
@@ -25,7 +22,16 @@ import lightning as L
 from harness import prepare, record
 from nasbench201_table import trials_of
 
-from lightning_nas import Fidelity, MultiTrialSearch, ParetoSearch, RandomSearch, TableEvaluator, Trial
+from lightning_nas import (
+    Budget,
+    CsvLatency,
+    Fidelity,
+    MultiTrialSearch,
+    ParetoSearch,
+    RandomSearch,
+    TableEvaluator,
+    Trial,
+)
 from lightning_nas.functional.pareto import hypervolume, non_dominated
 from lightning_nas.spaces import NasBench201Space
 
@@ -41,24 +47,12 @@ STEPS = (100, 200, 300, 400, 500)
 POPULATION, ROUND = 20, 10  # chosen on seeds from 1000 on
 
 
-def column(path: Path, name: str) -> dict[str, float]:
-    """The numbers of a column by architecture."""
-    with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as file:
-        return {row["arch"]: float(row[name]) for row in csv.DictReader(file)}
-
-
-def joined(accuracies: dict[str, float], latencies: dict[str, float], path: Path) -> Path:
-    """Both as one CSV, which a `TableEvaluator` reads."""
-    rows = [(arch, accuracy, latencies[arch]) for arch, accuracy in accuracies.items()]
-    with path.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([("arch", "accuracy", "latency"), *rows])
-    return path
-
-
-def search_of(method: str, evaluator: TableEvaluator, population: int, round_size: int) -> MultiTrialSearch:
+def search_of(
+    method: str, evaluator: TableEvaluator, budget: Budget, population: int, round_size: int
+) -> MultiTrialSearch:
     """A search that has not begun."""
     if method == "random":
-        return RandomSearch(SPACE, evaluator, fidelity=FIDELITY, trials=TRIALS)
+        return RandomSearch(SPACE, evaluator, fidelity=FIDELITY, trials=TRIALS, budget=budget)
     return ParetoSearch(
         SPACE,
         evaluator,
@@ -67,6 +61,7 @@ def search_of(method: str, evaluator: TableEvaluator, population: int, round_siz
         fidelity=FIDELITY,
         trials=TRIALS,
         round_size=round_size,
+        budget=budget,
     )
 
 
@@ -75,16 +70,14 @@ def points(trials: list[Trial]) -> list[tuple[float, float]]:
     return [(trial.metrics["latency_ms"], -100 * trial.metrics["val/accuracy"]) for trial in trials]
 
 
-def compare(arguments: argparse.Namespace, device: str, folder: Path) -> dict[str, object]:
+def compare(arguments: argparse.Namespace, device: str) -> dict[str, object]:
     """The shares that both methods reach on one device."""
-    accuracies, latencies = column(arguments.accuracies, ACCURACY), column(arguments.latencies, DEVICES[device])
-    everything = [(latencies[arch], -accuracy) for arch, accuracy in accuracies.items()]
+    evaluator = TableEvaluator(arguments.accuracies, {200: {"val/accuracy": ACCURACY}}, scale=0.01)
+    latency = CsvLatency(arguments.latencies, DEVICES[device])
+    accuracies, latencies = evaluator.table.rows, latency.table.rows
+    everything = [(latencies[arch][DEVICES[device]], -row[ACCURACY]) for arch, row in accuracies.items()]
     reference = tuple(statistics.median(values) for values in zip(*everything, strict=True))
     true = hypervolume(everything, reference)
-    metrics = {200: {"val/accuracy": "accuracy", "latency_ms": "latency"}}
-    evaluator = TableEvaluator(
-        joined(accuracies, latencies, folder / "table.csv"), metrics, scale={"val/accuracy": 0.01}
-    )
     results: dict[str, object] = {
         "reference": {"latency_ms": reference[0], "accuracy": -reference[1]},
         "true": {"hypervolume": true, "members": len(non_dominated(everything))},
@@ -93,7 +86,9 @@ def compare(arguments: argparse.Namespace, device: str, folder: Path) -> dict[st
         shares, begin = [], time.process_time()
         for seed in range(arguments.first_seed, arguments.first_seed + arguments.runs):
             L.seed_everything(seed, verbose=False)
-            found = points(trials_of(search_of(method, evaluator, arguments.population, arguments.round_size)))
+            found = points(
+                trials_of(search_of(method, evaluator, Budget([latency]), arguments.population, arguments.round_size))
+            )
             shares.append([hypervolume(found[:step], reference) / true for step in STEPS])
         seconds = (time.process_time() - begin) / arguments.runs
         columns = list(zip(*shares, strict=True))
@@ -117,8 +112,7 @@ def main() -> None:
     arguments = parser.parse_args()
     prepare(threads=1)
     print(f"{'device':14}{'method':8}" + "".join(f"{step:>18}" for step in STEPS) + f"{'CPU s':>8}")
-    with tempfile.TemporaryDirectory() as folder:
-        results = {device: compare(arguments, device, Path(folder)) for device in arguments.devices}
+    results = {device: compare(arguments, device) for device in arguments.devices}
     settings = {"accuracy": ACCURACY, "devices": {name: DEVICES[name] for name in arguments.devices}}
     settings |= {name: getattr(arguments, name) for name in ("runs", "first_seed", "population", "round_size")}
     record("pareto", results, settings | {"trials": STEPS}, arguments.output)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from lightning_nas.config import Configurable, revive
 from lightning_nas.cost.base import Cost
@@ -63,6 +63,6 @@ class Budget(Configurable):
                 f"Budget(max_latency_ms={self.limits['latency_ms']}) needs to know how latency is found: add a cost "
                 "that says so, such as costs=[MeasuredLatency(...)], TableLatency or CsvLatency."
             )
-        usual: dict[str, Callable[[], Cost]] = {"params": Parameters, "macs": Macs}
+        usual = {"params": Parameters, "macs": Macs}
         added = [make() for name, make in usual.items() if name not in names and (everything or name in self.limits)]
         return (*added, *costs)
