@@ -31,6 +31,7 @@ from lightning_nas.methods import (
     GdasSearch,
     GumbelHard,
     NasnetSearch,
+    ParetoSearch,
     RandomSearch,
     RandomSharingSearch,
     ReinforceSearch,
@@ -43,6 +44,7 @@ from lightning_nas.relaxation import Relaxation, Softmax
 from lightning_nas.reward import MetricReward, Reward, WeightedProduct, WeightedSum
 from lightning_nas.sampler import (
     FidelitySchedule,
+    Nsga2Sampler,
     RegularizedEvolution,
     Sampler,
     SuccessiveHalving,
@@ -108,9 +110,11 @@ __all__ = [
     "NonFiniteLossError",
     "Norm",
     "NothingFitsError",
+    "Nsga2Sampler",
     "OptionalPart",
     "OptionalTerm",
     "Parameters",
+    "ParetoSearch",
     "PeakActivationMemory",
     "Ppo",
     "Proposal",

@@ -15,6 +15,7 @@ from lightning_nas.module import NonFiniteLossError
 USAGE = """\
 usage: lightning-nas run --config FILE          search, build, train and test, in one go; again after a kill, it goes on
        lightning-nas fit --config FILE          one fit: a search, or the training of a network
+       lightning-nas front FOLDER [--pick COND] what the callback ParetoFront has kept; the retrain.yaml of one network
        lightning-nas validate|test|predict ...  as LightningCLI has them
        lightning-nas COMMAND --help             all options of a command
 
@@ -50,6 +51,10 @@ def _dispatch(words: list[str]) -> None:
         from lightning_nas.chain import run_from_command_line
 
         run_from_command_line(words[1:])
+    elif words[0] == "front":
+        from lightning_nas.front import front_from_command_line
+
+        front_from_command_line(words[1:])
     elif words[0] in ("fit", "validate", "test", "predict"):
         from lightning_nas.cli import NasCLI
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lightning_nas.config import Configurable
 from lightning_nas.functional.schedule import value_at
 from lightning_nas.genotype import Genotype
+from lightning_nas.objectives import Objectives
 from lightning_nas.optimizer import Adam
 from lightning_nas.space import SearchSpace
 from lightning_nas.trial import Fidelity, Proposal, Trial
@@ -36,6 +37,8 @@ class Sampler(nn.Module, Configurable, ABC):
 
     optimizer: Adam | None = None
     """Of the parameters, for samplers that have some."""
+    objectives: Objectives | None = None
+    """For samplers that learn from several metrics instead of the reward."""
 
     def __init__(
         self,

@@ -105,7 +105,7 @@ class MultiTrialSearch(SearchModule):
         self.max_seconds, self.filename = max_seconds, filename
         # Lightning counts steps by optimizers, and DDP refuses a module without parameters: one step of this a trial.
         self.counter = nn.Parameter(torch.zeros(()))
-        self.progress = Progress(max_failures)
+        self.progress = Progress(max_failures, sampler.objectives)
         self._found: frozenset[int] = frozenset()  # trials of an earlier run
         self._tick, self._proposals = 0, list[Proposal]()
         self._earlier_file = ""
@@ -118,6 +118,11 @@ class MultiTrialSearch(SearchModule):
     def best(self) -> Trial | None:
         """The best trial so far; None before the first that was evaluated without failure."""
         return self.progress.best
+
+    @property
+    def front(self) -> list[Trial]:
+        """The trials so far that no other beats in all objectives of the sampler; if it has none, the best trial."""
+        return list(self.progress.front)
 
     @property
     def spent(self) -> float:
@@ -206,6 +211,8 @@ class MultiTrialSearch(SearchModule):
             index = self._tick * self.trainer.world_size + self.global_rank
             if index < self.round_size:
                 trial = self.runner.trial(first + index, self._proposals[index], first)
+                if self.sampler.objectives is not None:
+                    self.sampler.objectives.point_of(trial)  # a metric that is missing shows with the first child
                 if trial.reward is not None:
                     self.log("search/reward", trial.reward, prog_bar=True, logger=False, batch_size=1)
             self._tick += 1

@@ -27,6 +27,7 @@ from lightning_nas import (
     MultiTrialSearch,
     NasnetSearch,
     Parameters,
+    ParetoSearch,
     RandomSearch,
     RandomSharingSearch,
     ReinforceSearch,
@@ -137,6 +138,14 @@ SEARCHES: dict[str, Callable[[], SearchModule]] = {
     ),
     "SinglePathSearch": lambda: SinglePathSearch(
         BoringSpace(), BoringSkeleton(in_channels=1), population=4, sample=2, candidates=20, batches=1, recalibrate=2
+    ),
+    "ParetoSearch": lambda: ParetoSearch(
+        ConvChainSpace(depths=(2, 3)),
+        children(),
+        ChainSkeleton(8, in_channels=1),
+        population=2,
+        fidelity=FAST,
+        trials=4,
     ),
     "RandomSearch": lambda: RandomSearch(BoringSpace(), children(), BoringSkeleton(in_channels=1), FAST, trials=4),
 }
