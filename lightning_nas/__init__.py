@@ -6,6 +6,7 @@ from lightning_nas.controller import LogitsController, LstmController, Ppo, Rein
 from lightning_nas.derivation import Derivation
 from lightning_nas.edge import Architecture, Edge, EdgeGroup, EdgeWeights
 from lightning_nas.evaluator import Evaluator, FitEvaluator, Job, SupernetEvaluator, TableEvaluator
+from lightning_nas.export import ExportError, ExportReport, export_network
 from lightning_nas.genotype import Condition, Decision, Genotype
 from lightning_nas.inheritance import WeightStore
 from lightning_nas.methods import (
@@ -65,6 +66,8 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "EvolutionSearch",
+    "ExportError",
+    "ExportReport",
     "Fidelity",
     "FidelitySchedule",
     "FitEvaluator",
@@ -110,5 +113,6 @@ __all__ = [
     "WeightSharingSearch",
     "WeightStore",
     "best_trial",
+    "export_network",
 ]
 __version__ = "0.1.0"

@@ -8,18 +8,20 @@ from lightning_nas import callbacks, data, spaces, testing
 NAMES = {
     lightning_nas: """Adam Anchors Architecture CellSkeleton Classification Condition Configurable DartsSearch Decision
         Derivation DifferentiableSearch Edge EdgeGroup EdgeWeights EdgewiseSpace EnasSearch Evaluation Evaluator
-        EvolutionSearch Fidelity FidelitySchedule FitEvaluator GdasSearch Genotype GumbelHard Job LogitsController
+        EvolutionSearch ExportError ExportReport
+        Fidelity FidelitySchedule FitEvaluator GdasSearch Genotype GumbelHard Job LogitsController
         LstmController MetricReward MultiTrialSearch NasnetSearch NetworkOutput NetworkTraining
         NonFiniteLossError Norm Ppo Proposal RandomSearch RandomSharingSearch RegularizedEvolution Reinforce
         ReinforceSearch Relaxation Reward Sampler SearchModule SearchSpace Sgd SinglePathSearch Skeleton Softmax
         StagedSkeleton SuccessiveHalving SupernetEvaluator SupernetSearch SupernetSpace TableEvaluator Task
-        TooManyFailuresError Trial UniformSampler WeightSharingSearch WeightStore best_trial""",
+        TooManyFailuresError Trial UniformSampler WeightSharingSearch WeightStore best_trial
+        export_network""",
     spaces: """CANDIDATES ChainSkeleton ConvChainSpace DartsSpace EnasMacroSpace EnasMicroSpace MacroSkeleton
         NasBench201Space NasnetSpace Place
         published published_names register_candidate""",
     callbacks: """ArchitectureMonitor DropPathSchedule ExtractGenotype ReducedFidelity StackCells
         TemperatureSchedule TrialMonitor WeightInheritance WritePredictions""",
-    data: """Augment Bilevel Cifar10 Cifar100 Digits FashionMnist ImageData ImageFolder Phased""",
+    data: """Augment Bilevel Cifar10 Cifar100 Digits FashionMnist ImageData ImageFolder InputDescription Phased""",
     testing: """BoringData BoringSkeleton BoringSpace RelaxationContract SamplerContract SearchContract SpaceContract
         SupernetSpaceContract""",
 }
