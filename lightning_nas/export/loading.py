@@ -14,6 +14,18 @@ from lightning_nas.export.errors import ExportError
 from lightning_nas.training import NetworkTraining
 
 _ARGUMENTS = {"space", "genotype", "skeleton"}
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+)
+"""What torch raises for files that are cut short, damaged, or of another kind."""
 
 
 def load_training(path: str | Path) -> tuple[NetworkTraining, InputDescription]:
@@ -42,7 +54,7 @@ def _read(path: str | Path) -> Any:
         raise ExportError(f"checkpoint={str(path)!r}: no such file. Give a checkpoint of a NetworkTraining.")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError, IndexError, AttributeError) as error:
+    except _UNREADABLE as error:
         reason = str(error).partition("\n")[0]
         raise ExportError(
             f"checkpoint={str(path)!r} cannot be read as a checkpoint ({reason[:150] or type(error).__name__}). Give "

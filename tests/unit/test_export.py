@@ -124,7 +124,7 @@ def test_program_takes_a_fixed_batch_and_metadata(checkpoint: Path, tmp_path: Pa
     program = torch.export.load(tmp_path / "a.pt2", extra_files=extra).module()
     assert json.loads(extra[formats.EXTRA_FILE]) == report.metadata
     assert program(torch.zeros(3, 1, 8, 8)).shape == (3, 10)
-    with pytest.raises(Exception, match="batch|shape|size|guard"):
+    with pytest.raises(Exception, match=r"batch|shape|size|[Gg]uard"):
         program(torch.zeros(2, 1, 8, 8))
 
 
@@ -234,7 +234,7 @@ def test_old_checkpoints_need_a_size(checkpoint: Path, tmp_path: Path) -> None:
 
 def test_data_that_does_not_say_is_described_by_its_batches(tmp_path: Path, trainer_kwargs: dict[str, Any]) -> None:
     training = NetworkTraining(NasBench201Space(), NasBench201Space().parse(CELL), StagedSkeleton(4, cells_per_stage=1))
-    trainer = L.Trainer(**trainer_kwargs, max_epochs=1)
+    trainer = L.Trainer(**trainer_kwargs, max_epochs=1, limit_val_batches=0)
     trainer.fit(training, BoringData(bilevel=False, shape=(3, 8, 12)).train_dataloader())
     trainer.save_checkpoint(tmp_path / "a.ckpt", weights_only=False)
     assert torch.load(tmp_path / "a.ckpt", weights_only=True)["input"] == {
