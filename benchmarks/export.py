@@ -96,11 +96,8 @@ def inference(training: NetworkTraining, file: Path, rounds: int) -> dict[str, A
     for batch in (1, 32):
         images = torch.randn(batch, 3, 32, 32)
         with torch.inference_mode():
-            runs = {
-                "torch": lambda x=images: training(x),
-                "onnxruntime": lambda x=array: session.run(None, {"images": x}),
-            }
-            seconds = interleaved(runs, rounds)
+            run = partial(session.run, None, {"images": images.numpy()})
+            seconds = interleaved({"torch": partial(training, images), "onnxruntime": run}, rounds)
         medians = {side: statistics.median(values) for side, values in seconds.items()}
         found[f"batch {batch}"] = medians | {"ratio": median_ratio(seconds["torch"], seconds["onnxruntime"])}
     return found
@@ -120,9 +117,7 @@ def main() -> None:
     # streamed, so that the few images needed are all that is read
     data = ImageFolder(arguments.root, batch_size=64, size=32, memory_limit_gb=0, workers=0, **numbers)
     results = {}
-    print(
-        f"{'space':28} {'parameters':>10} | format: difference, KB, seconds | seconds of 1 and 32 images, torch / onnxruntime"
-    )
+    print("space, parameters | format: difference, KB, seconds | seconds of 1 and 32 images, torch / onnxruntime")
     for name in arguments.spaces:
         with tempfile.TemporaryDirectory() as folder:
             found = results[name] = measure(name, data, arguments, Path(folder))

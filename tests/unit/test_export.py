@@ -234,8 +234,9 @@ def test_old_checkpoints_need_a_size(checkpoint: Path, tmp_path: Path) -> None:
 
 def test_data_that_does_not_say_is_described_by_its_batches(tmp_path: Path, trainer_kwargs: dict[str, Any]) -> None:
     training = NetworkTraining(NasBench201Space(), NasBench201Space().parse(CELL), StagedSkeleton(4, cells_per_stage=1))
-    trainer = L.Trainer(**trainer_kwargs, max_epochs=1, limit_val_batches=0)
-    trainer.fit(training, BoringData(bilevel=False, shape=(3, 8, 12)).train_dataloader())
+    trainer = L.Trainer(**trainer_kwargs, max_epochs=1)
+    data = BoringData(bilevel=False, shape=(3, 8, 12))
+    trainer.fit(training, data.train_dataloader(), data.val_dataloader())
     trainer.save_checkpoint(tmp_path / "a.ckpt", weights_only=False)
     assert torch.load(tmp_path / "a.ckpt", weights_only=True)["input"] == {
         "size": [8, 12], "mean": None, "std": None, "class_names": None,
