@@ -62,7 +62,7 @@ def describe(data: object, shape: Sequence[int] | None = None) -> InputDescripti
     """What a data module says of its images.
 
     Args:
-        data: any data module; `shape`, `mean`, `std` and `class_names` are read as far as it has them.
+        data: any data module; `shape`, `mean`, `std` and `class_names` are read as far as it has them in that form.
         shape: (C, H, W) of images that were seen, for data that does not say.
 
     Example:
@@ -72,8 +72,17 @@ def describe(data: object, shape: Sequence[int] | None = None) -> InputDescripti
     """
     found = getattr(data, "shape", None) or shape
     size = (int(found[1]), int(found[2])) if isinstance(found, (tuple, list)) and len(found) == 3 else None
-    mean, std, names = (getattr(data, name, None) for name in ("mean", "std", "class_names"))
-    class_names = None if names is None else tuple(str(name) for name in names)
-    if not mean or not std:
-        return InputDescription(size, class_names=class_names)
-    return InputDescription(size, tuple(map(float, mean)), tuple(map(float, std)), class_names)
+    names = getattr(data, "class_names", None)
+    class_names = tuple(str(name) for name in names) if isinstance(names, (tuple, list)) else None
+    mean, std = (_numbers(getattr(data, name, None)) for name in ("mean", "std"))
+    if not mean or len(mean) != len(std) or min(std) <= 0:
+        mean = std = ()
+    return InputDescription(size, mean or None, std or None, class_names)
+
+
+def _numbers(value: Any) -> tuple[float, ...]:
+    """A list, tensor or array as numbers; nothing of what a foreign data module may mean by another thing."""
+    try:
+        return tuple(float(number) for number in value)
+    except (TypeError, ValueError):
+        return ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -24,6 +25,7 @@ from lightning_nas import (
 )
 from lightning_nas.__main__ import main
 from lightning_nas.data import Bilevel, Digits, InputDescription
+from lightning_nas.data.description import describe
 from lightning_nas.export import formats
 from lightning_nas.functional.seeding import generator
 from lightning_nas.spaces import (
@@ -241,6 +243,19 @@ def test_data_that_does_not_say_is_described_by_its_batches(tmp_path: Path, trai
     assert torch.load(tmp_path / "a.ckpt", weights_only=True)["input"] == {
         "size": [8, 12], "mean": None, "std": None, "class_names": None,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({"mean": torch.tensor([0.25, 0.5]), "std": [1, 2]}, InputDescription(mean=(0.25, 0.5), std=(1.0, 2.0))),
+        ({"mean": 0.5, "std": 0.5, "class_names": "cats", "shape": 3}, InputDescription()),
+        ({"mean": [0.5], "std": [0.5, 0.5]}, InputDescription()),
+        ({"mean": [0.5], "std": [0.0], "class_names": ["a", 1]}, InputDescription(class_names=("a", "1"))),
+    ],
+)
+def test_what_foreign_data_say_never_hinders_a_checkpoint(attributes: Any, expected: InputDescription) -> None:
+    assert describe(SimpleNamespace(**attributes)) == expected
 
 
 def test_another_network_is_found_out(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
