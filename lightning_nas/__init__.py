@@ -22,6 +22,7 @@ from lightning_nas.cost import (
 from lightning_nas.derivation import Derivation
 from lightning_nas.edge import Architecture, Edge, EdgeGroup, EdgeWeights
 from lightning_nas.evaluator import Evaluator, FitEvaluator, Job, SupernetEvaluator, TableEvaluator
+from lightning_nas.export import ExportError, ExportReport, export_network
 from lightning_nas.genotype import Condition, Decision, Genotype
 from lightning_nas.inheritance import WeightStore
 from lightning_nas.methods import (
@@ -90,6 +91,8 @@ __all__ = [
     "Evaluator",
     "EvolutionSearch",
     "ExpectedCost",
+    "ExportError",
+    "ExportReport",
     "Fidelity",
     "FidelitySchedule",
     "FitEvaluator",
@@ -148,5 +151,6 @@ __all__ = [
     "WeightedProduct",
     "WeightedSum",
     "best_trial",
+    "export_network",
 ]
 __version__ = "0.1.0"

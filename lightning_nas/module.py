@@ -43,6 +43,7 @@ class GuardedModule(LightningModule, Configurable):
             raise ValueError(f"{type(self).__name__}(epochs={epochs}): give at least 1, or None for the trainer's.")
         self.skeleton, self.task, self.epochs = skeleton, task, epochs
         self.resolution: int | None = None  # pixels that a schedule shrinks the images to; None leaves them whole
+        self.image_shape: tuple[int, ...] | None = None  # (C, H, W) of the first images seen, before any shrinking
         self._checked: set[str] = set()
         self._pending: tuple[Tensor, int, int] | None = None
 
@@ -84,6 +85,7 @@ class GuardedModule(LightningModule, Configurable):
         """Let the task refuse the first batch of a kind ("train", "val", ...)."""
         if kind not in self._checked:
             self.task.check(batch, self.skeleton)
+            self.image_shape = tuple(self.task.inputs(batch).shape[1:])
             self._checked.add(kind)
 
     def inputs(self, batch: Any) -> Tensor:

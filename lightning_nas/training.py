@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric
 
+from lightning_nas.data.description import describe
 from lightning_nas.genotype import Genotype
 from lightning_nas.module import GuardedModule
 from lightning_nas.optimizer import Sgd
@@ -106,6 +107,11 @@ class NetworkTraining(GuardedModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Class probabilities (B, classes)."""
         return self(self.task.inputs(batch)).softmax(-1)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Size, normalisation and classes of the images go along, for whoever runs the network elsewhere."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        checkpoint["input"] = describe(data, self.image_shape).to_dict()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer.build(self.network.parameters())

@@ -50,7 +50,7 @@ class Budget(Configurable):
         self.skeleton = skeleton
         self.limits = {name: limit for name, limit in given.items() if limit is not None}
         """The most of each cost, by its name."""
-        given_costs = [revive(Cost, cost) for cost in costs or ()]
+        given_costs = [revive(Cost, cost) for cost in costs or ()]  # type: ignore[type-abstract]
         self.costs = self._complete(given_costs, everything=costs is None)
 
     def _complete(self, costs: Sequence[Cost], everything: bool) -> tuple[Cost, ...]:

@@ -34,7 +34,7 @@ EVALUATION = TRAINING | {"evaluator"}
 SEARCH = EVALUATION | {"search"}
 CALLBACKS = SEARCH | {"callbacks"}
 METHODS = CALLBACKS | {"methods"}
-ALL = METHODS | {"spaces", "testing", "chain", "cli", "front", "__main__", "__init__"}
+ALL = METHODS | {"spaces", "testing", "chain", "export", "front", "cli", "__main__", "__init__"}
 MAY_IMPORT = (
     dict.fromkeys(GROUND, GROUND)
     | {"data": GROUND | {"data"}}
@@ -43,8 +43,12 @@ MAY_IMPORT = (
     | {"spaces": PARTS | {"spaces"}}
     | dict.fromkeys(FITS, TRAINING)
     | {"evaluator": EVALUATION, "search": SEARCH}
-    | {"callbacks": CALLBACKS, "methods": METHODS, "testing": ALL - {"methods", "chain", "cli", "front", "__main__"}}
-    | dict.fromkeys(("__init__", "chain", "cli", "front", "__main__"), ALL)
+    | {
+        "callbacks": CALLBACKS,
+        "methods": METHODS,
+        "testing": ALL - {"methods", "chain", "export", "front", "cli", "__main__"},
+    }
+    | dict.fromkeys(("__init__", "chain", "export", "front", "cli", "__main__"), ALL)
 )
 
 
