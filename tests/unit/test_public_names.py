@@ -6,8 +6,8 @@ import lightning_nas
 from lightning_nas import callbacks, data, spaces, testing
 
 NAMES = {
-    lightning_nas: """Adam AdditiveCost Anchors Architecture Budget CellSkeleton Classification Condition Configurable Cost
-        CostTerms CsvLatency DartsSearch Decision Derivation DifferentiableSearch Edge EdgeGroup
+    lightning_nas: """Adam AdditiveCost Anchors Architecture Budget CellSkeleton Classification Condition Configurable
+        Cost CostTerms CsvLatency DartsSearch Decision Derivation DifferentiableSearch Edge EdgeGroup
         EdgeWeights EdgewiseSpace EnasSearch Evaluation Evaluator EvolutionSearch ExpectedCost Fidelity
         FidelitySchedule FitEvaluator GdasSearch Genotype GumbelHard Job Latency LogitsController
         LstmController Macs MeasuredLatency MetricReward MultiTrialSearch NasnetSearch NetworkOutput
