@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from lightning_nas.cost import Costing, NothingFitsError
+from lightning_nas.cost import Costing, MeasuredLatency, NothingFitsError
 from lightning_nas.cost.costing import number
 from lightning_nas.cost.within import check_limits
 from lightning_nas.genotype import Genotype
@@ -19,13 +19,14 @@ Ask = Callable[[int], list[Proposal]]
 """Asks a sampler, for the number of the attempt."""
 
 
-def check_budget(owner: str, costing: Costing, additive: bool = False) -> None:
+def check_budget(owner: str, costing: Costing, additive: bool = False, ranks: int = 1) -> None:
     """Refuse, before the search starts, costs that do not know the space, and limits that nothing keeps.
 
     Args:
         owner: name of the search's class.
         costing: of the search.
         additive: whether the search can keep limits only on costs that are sums over the candidates.
+        ranks: how many judge the same genotypes, each by itself.
 
     Raises:
         MisconfigurationException: names the limit, its value and the remedy.
@@ -36,6 +37,13 @@ def check_budget(owner: str, costing: Costing, additive: bool = False) -> None:
         check_limits(costing)
     except ValueError as error:
         raise MisconfigurationException(str(error)) from error
+    measured = [name for name in costing.limits if isinstance(costing.costs[name], MeasuredLatency)]
+    if measured and ranks > 1:
+        raise MisconfigurationException(
+            f"Budget(max_{measured[0]}={number(costing.limits[measured[0]])}) with MeasuredLatency and {ranks} ranks: "
+            f"each would measure something else, and {owner} needs ranks that draw the same paths: use one device, or "
+            "TableLatency."
+        )
     foreign = [name for name in costing.limits if name not in costing.terms]
     if additive and foreign:
         cost, space = type(costing.costs[foreign[0]]).__name__, type(costing.space).__name__

@@ -47,7 +47,7 @@ class CostLoss:
         return self.settings.penalty(expected / target, extracted)
 
     def check(self) -> None:
-        """Refuse a cost that is no sum in this space, and a target that no network comes near.
+        """Refuse a cost that is no sum in this space, one that the budget has otherwise, and a target out of reach.
 
         Raises:
             MisconfigurationException: names the target and what the space's networks have.
@@ -56,6 +56,12 @@ class CostLoss:
         if self.name not in self.costing.terms:
             raise MisconfigurationException(
                 f"ExpectedCost(cost={cost}) is no sum over the candidates of {space}: give another cost."
+            )
+        budgets = self.costing.costs[self.name]
+        if budgets.config() != self.settings.cost.config():
+            raise MisconfigurationException(
+                f"The budget's cost {self.name!r} differs from that of ExpectedCost(cost={cost}(...)): give both the "
+                "same settings, as in Budget(costs=[...]), which replaces the usual ones."
             )
         least, most = extremes(self.costing, self.name)
         if not least <= self.settings.target <= most:

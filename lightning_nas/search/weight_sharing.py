@@ -142,7 +142,7 @@ class WeightSharingSearch(SupernetSearch):
             MisconfigurationException: names the argument, its value and the remedy.
         """
         super().setup(stage)
-        check_budget(type(self).__name__, self.costing)
+        check_budget(type(self).__name__, self.costing, ranks=self.trainer.world_size)
         check_reward(self.reward, self.costing)
 
     def on_fit_start(self) -> None:

@@ -80,7 +80,7 @@ SEARCHES: dict[str, Callable[[], SearchModule]] = {
         BoringSpace(), BoringSkeleton(), budget=LIMITED, expected_cost=ExpectedCost(Parameters(), 500.0)
     ),
     "GdasSearch-budget": lambda: GdasSearch(
-        DartsSpace(nodes=2), DARTS, budget=Budget(), expected_cost=ExpectedCost(Macs(8), 5e5, mode="at_most")
+        DartsSpace(nodes=2), DARTS, budget=Budget([Macs(8)]), expected_cost=ExpectedCost(Macs(8), 7e4, mode="at_most")
     ),
     "MultiTrialSearch-budget": lambda: MultiTrialSearch(
         LogitsController(BoringSpace(), fidelity=FAST),

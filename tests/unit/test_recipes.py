@@ -301,7 +301,8 @@ RECIPES: dict[str, Recipe] = {
     "random_sharing/nasbench201_search.yaml": SHARING_NASBENCH201,
     "single_path/nasbench201_search.yaml": SINGLE_PATH,
 }
-OTHERS = {  # combinations of recipes, settings of our own
+OTHERS = {
+    "darts/cifar10_search_1m.yaml",  # combinations of recipes, settings of our own
     "darts/cifar10_run.yaml",
     "enas/cifar10_macro_small.yaml",
     "enas/cifar10_micro_small.yaml",
