@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightning_nas.config import Configurable, revive
+from lightning_nas.config import Configurable, instantiate
 from lightning_nas.cost.base import Cost
 from lightning_nas.cost.macs import Macs
 from lightning_nas.cost.parameters import Parameters
@@ -50,7 +50,7 @@ class Budget(Configurable):
         self.skeleton = skeleton
         self.limits = {name: limit for name, limit in given.items() if limit is not None}
         """The most of each cost, by its name."""
-        given_costs = [revive(Cost, cost) for cost in costs or ()]  # type: ignore[type-abstract]
+        given_costs = [instantiate(cost) for cost in costs or ()]
         self.costs = self._complete(given_costs, everything=costs is None)
 
     def _complete(self, costs: Sequence[Cost], everything: bool) -> tuple[Cost, ...]:

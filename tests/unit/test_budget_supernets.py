@@ -280,13 +280,11 @@ def test_no_path_keeps_the_limits(trainer_kwargs: dict[str, Any]) -> None:
 
 
 def test_the_controller_learns_from_costs(trainer_kwargs: dict[str, Any]) -> None:
-    """Whatever accuracy says: the reward falls with the tenth power of the size."""
+    """Whatever accuracy says: a network with a convolution has a third of the reward of one without."""
     L.seed_everything(1, verbose=False)
-    reward = WeightedProduct("params", SIZES[0], alpha=-10.0, beta=-10.0)
+    reward = WeightedProduct("params", SIZES[0], alpha=-1.0, beta=-1.0)
     controller = LogitsController(SPACE, optimizer=Adam(0.2, (0.0, 0.999), 0.0))
-    search = WeightSharingSearch(
-        controller, SKELETON, FEW, reward, round_size=5, budget=Budget(skeleton=BoringSkeleton(channels=32))
-    )
+    search = WeightSharingSearch(controller, SKELETON, FEW, reward, round_size=5, budget=Budget(skeleton=FINAL))
     fit(search, phased(sampler_steps=100), trainer_kwargs, max_epochs=4)
     convolutions = [float(table.detach().softmax(-1)[2]) for table in controller.tables]
     assert sum(convolutions) / 3 < 0.2
