@@ -72,12 +72,23 @@ class _WideDepthwise(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
         (gradient,) = gradients
         x, weight = ctx.saved_tensors
-        of_x = of_weight = None
-        if ctx.needs_input_grad[0]:
-            of_x = _gradient("x", gradient, x, weight, len(weight), [weight.shape[-1] // 2] * 2)
-        if ctx.needs_input_grad[1]:
-            of_weight = _by_columns(gradient, x, len(weight), weight.shape[-1])
-        return of_x, of_weight
+        return depthwise_gradients(gradient, x, weight, ctx.needs_input_grad[0], ctx.needs_input_grad[1])
+
+
+def depthwise_gradients(
+    gradient_BDHW: Tensor, x_BDHW: Tensor, weight_D1KK: Tensor, wants_x: bool, wants_weight: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """Those of a depthwise convolution of stride 1 that keeps the size, with respect to its input and its weights."""
+    groups, kernel = len(weight_D1KK), weight_D1KK.shape[-1]
+    padding = [kernel // 2] * 2
+    of_x = of_weight = None
+    if wants_x:
+        of_x = _gradient("x", gradient_BDHW, x_BDHW, weight_D1KK, groups, padding)
+    if wants_weight and kernel > 3 and x_BDHW.shape[-1] >= kernel // 2:
+        of_weight = _by_columns(gradient_BDHW, x_BDHW, groups, kernel)
+    elif wants_weight:
+        of_weight = _gradient("weight", gradient_BDHW, x_BDHW, weight_D1KK, groups, padding)
+    return of_x, of_weight
 
 
 def _by_columns(gradient_BDHW: Tensor, x_BDHW: Tensor, groups: int, kernel: int) -> Tensor:
