@@ -153,7 +153,9 @@ class FanOut:
                 yield edge.node, self._with_inactive(mixed, edge, weights)
 
     def _apply(self, operation: nn.Module, state: Tensor) -> Tensor:
-        output = cast(Tensor, operation(state))
+        return self._dropped(operation, cast(Tensor, operation(state)))
+
+    def _dropped(self, operation: nn.Module, output: Tensor) -> Tensor:
         return output if isinstance(operation, Identity) else cast(Tensor, self.drop_path(output))
 
     def _mixed(self, edge: FanOutEdge, columns: Sequence[int], state: Tensor, weight: Sequence[Tensor]) -> Tensor:

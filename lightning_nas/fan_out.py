@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from lightning_nas.edge import EdgeWeights, FanOut
+from lightning_nas.child_fan_out import ChildFanOut
+from lightning_nas.edge import EdgeWeights
 from lightning_nas.functional.recompute import NotKept
 from lightning_nas.functional.weighted_sum import weighted_sum
 
@@ -30,7 +31,7 @@ class Plan(NamedTuple):
     restore: Restore | None = None
 
 
-class SharedFanOut(FanOut):
+class SharedFanOut(ChildFanOut):
     """The same function as `FanOut`, with what the edges have in common computed once.
 
     Kinds of candidates say what can be shared:
@@ -39,7 +40,8 @@ class SharedFanOut(FanOut):
       they differ.
     - `plan(state)` says how several operations of the kind run as one.
 
-    A kind with none of these runs edge by edge, and so does everything while drop path is on.
+    A kind with none of these runs edge by edge, and so does everything while drop path is on. Without weights it runs a
+    child.
     """
 
     def __call__(self, state: Tensor, weights: EdgeWeights | None) -> Iterator[tuple[int, Tensor]]:

@@ -42,3 +42,18 @@ def every_second(x_BCHW: Tensor, first: int = 0) -> Tensor:
     if x_BCHW.is_contiguous(memory_format=torch.channels_last):
         return x_BCHW.permute(0, 2, 3, 1)[:, first::2, first::2].permute(0, 3, 1, 2)
     return x_BCHW[:, :, first::2, first::2]
+
+
+def diagonal_parities(x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """The images of even rows and columns, and of odd rows and columns, (B, C, H/2, W/2) each.
+
+    Their gradients are put together at once, in the layout of the images.
+
+    Example:
+        >>> [image.flatten().tolist() for image in diagonal_parities(torch.arange(4.0).view(1, 1, 2, 2))]
+        [[0.0], [3.0]]
+    """
+    batch, channels, height, width = x_BCHW.shape
+    split = x_BCHW.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2, channels)
+    even, odd = split.diagonal(dim1=2, dim2=4).unbind(-1)
+    return even.permute(0, 3, 1, 2), odd.permute(0, 3, 1, 2)
