@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
@@ -71,6 +73,19 @@ class NetworkTraining(GuardedModule):
             self.network.load_state_dict(read_weights(weights))
         self.val_metric, self.test_metric = (self.task.metric(skeleton, sync_metrics) for _ in range(2))
         self.val_loss, self.test_loss = (MeanMetric(sync_on_compute=sync_metrics) for _ in range(2))
+
+    def configure_callbacks(self) -> list[Callback]:
+        """No callbacks; the first hook of a run, where norms that a CPU cannot compute are refused.
+
+        Raises:
+            MisconfigurationException: names the trainer's argument and the remedy.
+        """
+        strategy = self.trainer.strategy
+        if getattr(strategy, "_layer_sync", None) is not None and strategy.root_device.type == "cpu":
+            raise MisconfigurationException(
+                "Trainer(sync_batchnorm=True) needs GPUs: torch's norm has no CPU kernel. Leave it out."
+            )
+        return []
 
     def recorded(self) -> dict[str, Any]:
         """The arguments without references to files, so that a checkpoint stands alone: it has the weights itself."""

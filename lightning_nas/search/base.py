@@ -72,6 +72,11 @@ class SearchModule(GuardedModule, ABC):
                 "Trainer(precision='16-mixed') would need a loss scaler around the architecture gradient: "
                 "use 'bf16-mixed' or '32-true'."
             )
+        if getattr(trainer.strategy, "_layer_sync", None) is not None:  # Lightning has no public name for it
+            raise MisconfigurationException(
+                "Trainer(sync_batchnorm=True) replaces norms whose statistics a search has to choose, those of the "
+                "batch or the running ones: leave it out, and give each device a batch_size that its norms can do with."
+            )
         if not isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy)):
             raise MisconfigurationException(
                 f"Trainer(strategy={type(trainer.strategy).__name__}) shards or moves the weights in ways that a "

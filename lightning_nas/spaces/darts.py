@@ -187,6 +187,8 @@ class DartsSpace(SupernetSpace):
 class DartsCell(EdgeCell, TwoInputCell):
     """One cell: two preprocessed inputs, nodes that sum their edges, all nodes concatenated."""
 
+    takes_prepared = True
+
     def __init__(
         self,
         widths: tuple[int, int, int],
@@ -209,6 +211,10 @@ class DartsCell(EdgeCell, TwoInputCell):
         self.preprocess1 = preprocess(last, channels, False, norm)
         self.outputs = channels * (self.states - 2)
 
-    def forward(self, before_last: Tensor, last: Tensor, architecture: Architecture | None) -> Tensor:
-        inputs = [self.preprocess0(before_last), self.preprocess1(last)]
+    def forward(
+        self, before_last: Tensor, last: Tensor, architecture: Architecture | None, prepared: bool = False
+    ) -> Tensor:
+        if not prepared:
+            before_last, last = self.preprocess0(before_last), self.preprocess1(last)
+        inputs = (before_last, last)
         return torch.cat(self.run(inputs, weights_for(architecture, self.group_name))[2:], dim=1)

@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # What each part of the package may import of the package. A new part takes its place here.
 GROUND = {"functional", "config"}
-CORE = GROUND | {"genotype", "anchors", "edge", "fan_out", "optional_part"}
+CORE = GROUND | {"genotype", "anchors", "edge", "child_fan_out", "fan_out", "optional_part"}
 PARTS = CORE | {
     "skeleton",
     "space",

@@ -273,7 +273,22 @@ SHARING_DARTS: Recipe = {
     "data.datamodule": DARTS_SEARCH["data.datamodule"],
     "trainer": {"max_epochs": 100},
 }
+# Goyal et al. 2017: twice the batch, twice the rate of the weights, five epochs of warm-up.
+DOUBLED = {"lr": 0.05, "warmup_epochs": 5}
+
+
+def on_two_devices(recipe: Recipe, **rates: float) -> Recipe:
+    optimizer, trainer = (
+        recipe["model.optimizer"] | DOUBLED | rates,
+        recipe["trainer"] | {"devices": 2, "strategy": "ddp"},
+    )
+    return recipe | {"model.optimizer": optimizer, "trainer": trainer}
+
+
 RECIPES: dict[str, Recipe] = {
+    "darts/cifar10_search_2gpu.yaml": on_two_devices(DARTS_SEARCH, lr_min=0.002),
+    "darts/cifar10_retrain_2gpu.yaml": on_two_devices(DARTS_RETRAIN),
+    "gdas/cifar10_search_2gpu.yaml": on_two_devices(GDAS_SEARCH, lr_min=0.002),
     "darts/cifar10_search.yaml": DARTS_SEARCH,
     "darts/cifar10_search_second_order.yaml": DARTS_SEARCH | {"model": DARTS_SEARCH["model"] | {"order": 2}},
     "darts/cifar10_select.yaml": DARTS_RETRAIN
@@ -399,7 +414,14 @@ def test_every_full_config_has_a_recipe() -> None:
     assert files == {*RECIPES, *OTHERS}, "Give the new config a place in RECIPES."
 
 
-@pytest.mark.parametrize("file", [file for file, recipe in RECIPES.items() if "model.architecture_optimizer" in recipe])
+@pytest.mark.parametrize(
+    "file",
+    [
+        f
+        for f, recipe in RECIPES.items()
+        if "model.architecture_optimizer" in recipe and "devices" not in recipe["trainer"]
+    ],
+)
 def test_recipe_is_what_the_class_does_by_default(file: str) -> None:
     """The presets' own defaults are the authors' recipes too."""
     search = parsed(f"configs/{file}").model
