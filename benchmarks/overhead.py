@@ -1,9 +1,10 @@
 """What a search costs over a bare PyTorch loop that does the same step: no Lightning, no callbacks.
 
 Both sides have the same supernet, relaxation, draws, gradients, clipping, SGD and Adam, and the same two batches, which
-are made beforehand. They take turns inside one `Trainer.fit` on the CPU: the loader runs a block of bare steps
-between two blocks of the trainer's; in the end both sides must have the same weights, bit for bit. `plain` is a trainer without logger, checkpoints and progress bar; `usual` has TensorBoard, a
-checkpoint, `ExtractGenotype` and `ArchitectureMonitor`, as users have them.
+are made beforehand. They take turns inside one `Trainer.fit` on the CPU: the loader runs a block of bare steps between
+two blocks of the trainer's; in the end both sides must have the same weights, bit for bit. `plain` is a trainer without
+logger, checkpoints and progress bar; `usual` has TensorBoard, a checkpoint, `ExtractGenotype` and
+`ArchitectureMonitor`, as users have them.
 
     python benchmarks/overhead.py            # three minutes on two cores
 """
