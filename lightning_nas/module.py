@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from lightning_nas.config import Configurable
 from lightning_nas.functional.resize import shrink
-from lightning_nas.functional.seeding import current_seed, derive_seed
+from lightning_nas.functional.seeding import current_seed, derive_seed, seed_all
 from lightning_nas.parallel import average_buffers
 from lightning_nas.skeleton import Skeleton
 from lightning_nas.task import Task, check_data
@@ -79,7 +79,7 @@ class GuardedModule(LightningModule, Configurable):
         self._reseed("batch", self.current_epoch, batch_idx)
 
     def _reseed(self, *keys: int | str) -> None:
-        torch.manual_seed(derive_seed(self.seed, *keys, self.global_rank))
+        seed_all(derive_seed(self.seed, *keys, self.global_rank))
 
     def check_batch(self, batch: Any, kind: str) -> None:
         """Let the task refuse the first batch of a kind ("train", "val", ...)."""

@@ -21,7 +21,7 @@ from lightning_nas.functional.relax import entropy
 from lightning_nas.functional.seeding import generator
 from lightning_nas.functional.unrolled import SgdStep, unrolled_gradient
 from lightning_nas.genotype import Genotype
-from lightning_nas.optimizer import Adam, Sgd
+from lightning_nas.optimizer import Adam, Sgd, parameters_of
 from lightning_nas.parallel import average_tensors
 from lightning_nas.relaxation import Parameters, Relaxation
 from lightning_nas.search.budgeted import check_budget
@@ -192,19 +192,19 @@ class DifferentiableSearch(SupernetSearch):
     def _architecture_step(
         self, batch: Any, batch_idx: int, weight_optimizer: LightningOptimizer, optimizer: LightningOptimizer
     ) -> Tensor:
-        alphas = list(self.architecture.parameters())
+        alphas = parameters_of(optimizer.optimizer)
+        weights = parameters_of(weight_optimizer.optimizer)
 
         def val_loss() -> Tensor:
             loss = self._loss(batch["val"], "architecture", batch_idx)
             return loss + self._penalty().to(loss)
 
         if self.order == 1:
-            with frozen(self.supernet.parameters()):
+            with frozen(weights):
                 loss = val_loss()
                 found = gradients(loss, alphas)
             found = average_tensors(found, self.trainer.strategy)
         else:
-            weights = list(self.supernet.parameters())
             loss, found = unrolled_gradient(
                 lambda: self._loss(batch["train"], "architecture", batch_idx),
                 val_loss,
@@ -228,7 +228,7 @@ class DifferentiableSearch(SupernetSearch):
     def _distributions(self) -> dict[str, Tensor]:
         return {name: self.relaxation.distribution(group) for name, group in self.architecture_parameters.items()}
 
-    def _virtual_step(self, weights: list[nn.Parameter], optimizer: Optimizer) -> SgdStep:
+    def _virtual_step(self, weights: list[Tensor], optimizer: Optimizer) -> SgdStep:
         buffers = [optimizer.state[weight].get("momentum_buffer") for weight in weights]
         s = self.optimizer
         return SgdStep(optimizer.param_groups[0]["lr"], s.momentum, s.weight_decay, s.nesterov, buffers)

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from lightning_nas.cost import Budget
 from lightning_nas.edge import Architecture
-from lightning_nas.optimizer import Sgd
+from lightning_nas.optimizer import Sgd, parameters_of
 from lightning_nas.parallel import average_tensors
 from lightning_nas.search.base import SearchModule
 from lightning_nas.skeleton import NetworkOutput, Skeleton, batch_statistics
@@ -66,7 +66,7 @@ class SupernetSearch(SearchModule):
 
     def weight_step(self, batch: Any, batch_idx: int, optimizer: LightningOptimizer) -> Tensor:
         """One step of the weights on a training batch; its loss."""
-        weights = list(self.supernet.parameters())
+        weights = parameters_of(optimizer.optimizer)
         with torch.no_grad():
             architecture = self.draw("weights", batch_idx)
         loss = self.task.loss(self.supernet(self.inputs(batch), architecture), batch)
@@ -81,7 +81,7 @@ class SupernetSearch(SearchModule):
     @override
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         if self.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.clip)
+            torch.nn.utils.clip_grad_norm_(parameters_of(optimizer), self.clip)
 
     def on_train_epoch_end(self) -> None:
         super().on_train_epoch_end()
