@@ -22,17 +22,15 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import logging
 import statistics
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import lightning as L
-import torch
-from harness import record
+from children import fitted
+from harness import prepare, record
 
 from lightning_nas import (
     Adam,
@@ -70,17 +68,7 @@ def run(evaluator: TableEvaluator, sampler: Sampler, seed: int, trials: int, sec
     L.seed_everything(seed, verbose=False)
     search = MultiTrialSearch(sampler, evaluator, trials=trials, max_seconds=seconds)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = L.Trainer(
-            max_epochs=1,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=folder,
-        )
-        trainer.fit(search)
-    return [search.runner.known[number] for number in sorted(search.runner.known)]
+        return fitted(search, Path(folder))
 
 
 def within(trials: list[Trial], budget: float) -> list[Trial]:
@@ -198,9 +186,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", choices=list(SAMPLERS), help="all; for fidelity random and evolution")
     parser.add_argument("--output", type=Path, help="keep a JSON record")
     arguments = parser.parse_args()
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
-    torch.set_num_threads(1)
+    prepare(threads=1)
     columns = {
         epochs: {"val/accuracy": f"cifar10_valid_acc_{epochs}ep", "test/accuracy": "cifar10_test_acc_200ep"}
         for epochs in (12, 200)

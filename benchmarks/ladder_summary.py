@@ -1,0 +1,79 @@
+"""The table and the picture of the ladder's results."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+from nasbench201_search import CHANCE, read_run
+
+PICTURE = Path(__file__).parent / "results" / "ladder.png"
+CONVERTED = ("random-200", "random-12", "rl-200", "rl-12")
+LABELS = {
+    "random-200": "random search, 200 epochs",
+    "random-12": "random search, 12 epochs",
+    "rl-200": "RL, 200 epochs",
+    "rl-12": "RL, 12 epochs",
+    "rl-inherited": "RL, inherited weights",
+    "random-small": "random search, small children",
+    "enas": "ENAS",
+    "random-sharing": "random sharing",
+    "darts-1": "DARTS, first order",
+    "darts-2": "DARTS, second order",
+    "gdas": "GDAS",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A rung: accuracy and seconds of each seed."""
+
+    name: str
+    accuracies: tuple[float, ...]
+    seconds: tuple[float, ...]
+
+    @property
+    def deviation(self) -> float:
+        return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else 0.0
+
+
+def summarize(results: Path, setting: str, names: list[str]) -> list[Row]:
+    """The rungs that are complete in some seed, printed."""
+    machine = read_run(results / f"{setting}-epoch_seconds.json").get("results")
+    rows = []
+    for name in names:
+        accuracies, seconds = [], []
+        for path in sorted(results.glob(f"{setting}-{name}-[0-9]*.json")):
+            entry = read_run(path)
+            if not entry.get("complete"):
+                continue
+            if name in CONVERTED:
+                if machine is None:
+                    continue
+                seconds.append(entry["trained_epochs"] * (machine["intercept"] + machine["slope"] * entry["mean_macs"]))
+            else:
+                seconds.append(entry["seconds"])
+            accuracies.append(entry["accuracy"] if "accuracy" in entry else entry["epochs"][-1]["accuracy"])
+        if accuracies:
+            rows.append(Row(name, tuple(accuracies), tuple(seconds)))
+    print(f"{'rung':32}{'seeds':>6}{'test accuracy, %':>18}{'worst':>8}{'best':>8}{'seconds':>14}  cost")
+    for row in rows:
+        text = f"{statistics.mean(row.accuracies):.2f} +- {row.deviation:.2f}"
+        kind = "converted" if row.name in CONVERTED else "measured"
+        print(
+            f"{LABELS[row.name]:32}{len(row.accuracies):>6}{text:>18}{min(row.accuracies):>8.2f}"
+            f"{max(row.accuracies):>8.2f}{statistics.mean(row.seconds):>14,.0f}  {kind}"
+        )
+    for label, accuracy in CHANCE.items():
+        print(f"{label:38}{accuracy:>18.2f}")
+    if machine is not None:
+        print(
+            f"a converted epoch takes {machine['intercept']:.1f} + {machine['slope']:.3f} * MACs in millions seconds, "
+            f"R^2 {machine['r2']:.3f} on five cells"
+        )
+    return rows
+
+
+def draw(rows: list[Row], output: Path) -> None:
+    """Placeholder of the picture; drawn with matplotlib."""
