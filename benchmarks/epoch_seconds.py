@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from harness import prepare, record
+from harness import clock, prepare, record
 from lightning.pytorch.callbacks import Callback
 
 from lightning_nas import NetworkTraining, Sgd, StagedSkeleton
@@ -54,7 +53,7 @@ class Steps(Callback):
     def on_train_batch_end(self, *_: Any) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        self.ends.append(time.perf_counter())
+        self.ends.append(clock())
 
     @property
     def seconds(self) -> list[float]:

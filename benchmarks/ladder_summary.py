@@ -6,10 +6,15 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from nasbench201_search import CHANCE, read_run
 
 PICTURE = Path(__file__).parent / "results" / "ladder.png"
 CONVERTED = ("random-200", "random-12", "rl-200", "rl-12")
+MARKS = "oosD^vPXs<>"
+ANNOTATION = (("axes fraction", "data"), "offset points")
 LABELS = {
     "random-200": "random search, 200 epochs",
     "random-12": "random search, 12 epochs",
@@ -75,5 +80,51 @@ def summarize(results: Path, setting: str, names: list[str]) -> list[Row]:
     return rows
 
 
+UNITS = {"1 min": 60.0, "1 h": 3600.0, "1 day": 86_400.0, "1 month": 2_629_800.0, "1 year": 31_557_600.0}
+CAPTION = (
+    "Large marks: mean and standard deviation over the seeds; small dots: single seeds. Filled: seconds measured\n"
+    "on this machine. Hollow: children looked up, their epochs converted by the seconds measured for five cells."
+)
+
+
 def draw(rows: list[Row], output: Path) -> None:
-    """Placeholder of the picture; drawn with matplotlib."""
+    """Cost on a logarithmic axis, accuracy on the other: one mark a rung, and a dot for each of its seeds."""
+    figure = Figure(figsize=(10, 6.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for label, accuracy in CHANCE.items():
+        axes.axhline(accuracy, color="0.6", linestyle="--", linewidth=0.8, zorder=0)
+        axes.annotate(label, (1.0, accuracy), (-4, 3), *ANNOTATION, ha="right", fontsize=8, color="0.4")
+    for number, row in enumerate(rows):
+        mark(axes, row, f"C{number % 10}", MARKS[number % len(MARKS)])
+    axes.set_xscale("log")
+    axes.set_xlabel("cost of the search, seconds of this machine")
+    axes.set_ylabel("true test accuracy of the cell found, %")
+    times = axes.secondary_xaxis("top")
+    times.set_xticks(list(UNITS.values()), list(UNITS))
+    times.minorticks_off()
+    axes.grid(alpha=0.25)
+    axes.legend(loc="lower right", fontsize=8, title="rung (number of seeds)", title_fontsize=8)
+    figure.supxlabel(CAPTION, fontsize=8)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(output, dpi=120)
+
+
+def mark(axes: Axes, row: Row, colour: str, marker: str) -> None:
+    """Mean and standard deviation of a rung, and its seeds."""
+    face = "white" if row.name in CONVERTED else colour
+    axes.plot(row.seconds, row.accuracies, ".", color=colour, markersize=5, alpha=0.55, zorder=2)
+    axes.errorbar(
+        statistics.mean(row.seconds),
+        statistics.mean(row.accuracies),
+        row.deviation,
+        color=colour,
+        marker=marker,
+        markerfacecolor=face,
+        markersize=9,
+        markeredgewidth=1.8,
+        capsize=4,
+        linestyle="none",
+        label=f"{LABELS[row.name]} ({len(row.seconds)})",
+        zorder=3,
+    )

@@ -19,14 +19,13 @@ import csv
 import gzip
 import json
 import statistics
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import yaml
-from harness import prepare, where
+from harness import clock, prepare, where
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from lightning_nas import (
@@ -118,11 +117,11 @@ class LookUp(Callback):
         self.epochs, self.seconds = state_dict["epochs"], state_dict["seconds"]
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.began = time.perf_counter()
+        self.began = clock()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         assert isinstance(pl_module, SupernetSearch)
-        self.seconds += time.perf_counter() - self.began
+        self.seconds += clock() - self.began
         if isinstance(pl_module, WeightSharingSearch) and not pl_module.candidates:
             return  # which path it is will be known after the last epoch
         cell = pl_module.space.format(pl_module.derive())
