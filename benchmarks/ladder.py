@@ -36,7 +36,7 @@ import nasbench201_search
 import nasbench201_table
 from children import fitted
 from harness import clock, prepare, where
-from ladder_summary import PICTURE, draw, summarize
+from ladder_summary import draw, summarize
 from nasbench201_search import Setting, read_run, read_table
 
 from lightning_nas import (
@@ -103,6 +103,15 @@ SETTINGS: dict[str, dict[str, Rung]] = {
         "darts-1": Setting("darts", epochs=10, steps=200),
         "darts-2": Setting("darts-2", epochs=10, steps=200),
         "gdas": Setting("gdas", epochs=10, steps=200),
+    },
+    # what was tried, on other seeds, for the rungs that end below the median of random cells
+    "remedies": {
+        "gdas-warmup": Setting("gdas", epochs=10, steps=200, warmup=5),
+        "gdas-without-none": Setting("gdas", epochs=10, steps=200, none=False),
+        "gdas-without-none-warmup": Setting("gdas", epochs=10, steps=200, none=False, warmup=5),
+        "enas-bounded": Setting("enas", epochs=10, steps=200, sampler_steps=200, tanh_constant=0.44),
+        "enas-longer": Setting("enas", epochs=30, steps=200, sampler_steps=200),
+        "random-sharing-longer": Setting("random-sharing", epochs=30, steps=200),
     },
     # the recipes of NAS-Bench-201's authors
     "full": {
@@ -207,7 +216,7 @@ def main() -> None:
     parser.add_argument("--table-seeds", type=int, default=20, help="number of seeds of the rungs that are looked up")
     parser.add_argument("--work", type=Path, default=Path("runs/ladder"), help="checkpoints, trials and weights")
     parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--picture", type=Path, default=PICTURE)
+    parser.add_argument("--picture", type=Path, help="default: next to the results")
     parser.add_argument("--threads", type=int, help="CPU threads of this process")
     arguments = parser.parse_args()
     prepare(arguments.threads)
@@ -217,7 +226,8 @@ def main() -> None:
         if not arguments.root:
             parser.error("--table needs --root")
         test = read_table(arguments.table, TEST)
-        measure_epochs(arguments)
+        if any(isinstance(rung, LookedUp) for rung in rungs.values()):
+            measure_epochs(arguments)
         for name, rung in rungs.items():
             for seed in range(arguments.table_seeds) if isinstance(rung, LookedUp) else ():
                 run(name, rung, seed, test, arguments)
@@ -227,7 +237,8 @@ def main() -> None:
                     run(name, rung, seed, test, arguments)
     rows = summarize(arguments.results, arguments.setting, list(every))
     if rows:
-        draw(rows, arguments.picture)
+        name = "ladder.png" if arguments.setting == "small" else f"ladder-{arguments.setting}.png"
+        draw(rows, arguments.picture or arguments.results.parent / name)
 
 
 if __name__ == "__main__":

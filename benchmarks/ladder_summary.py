@@ -11,7 +11,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from nasbench201_search import CHANCE, read_run
 
-PICTURE = Path(__file__).parent / "results" / "ladder.png"
 CONVERTED = ("random-200", "random-12", "rl-200", "rl-12")
 MARKS = "oosD^vPXs<>"
 ANNOTATION = (("axes fraction", "data"), "offset points")
@@ -67,7 +66,7 @@ def summarize(results: Path, setting: str, names: list[str]) -> list[Row]:
         text = f"{statistics.mean(row.accuracies):.2f} +- {row.deviation:.2f}"
         kind = "converted" if row.name in CONVERTED else "measured"
         print(
-            f"{LABELS[row.name]:32}{len(row.accuracies):>6}{text:>18}{min(row.accuracies):>8.2f}"
+            f"{LABELS.get(row.name, row.name):32}{len(row.accuracies):>6}{text:>18}{min(row.accuracies):>8.2f}"
             f"{max(row.accuracies):>8.2f}{statistics.mean(row.seconds):>14,.0f}  {kind}"
         )
     for label, accuracy in CHANCE.items():
@@ -125,6 +124,6 @@ def mark(axes: Axes, row: Row, colour: str, marker: str) -> None:
         markeredgewidth=1.8,
         capsize=4,
         linestyle="none",
-        label=f"{LABELS[row.name]} ({len(row.seconds)})",
+        label=f"{LABELS.get(row.name, row.name)} ({len(row.seconds)})",
         zorder=3,
     )

@@ -46,6 +46,7 @@ from lightning_nas.data import Bilevel, ImageFolder, Phased
 from lightning_nas.functional.files import write_atomically
 from lightning_nas.search import SupernetSearch
 from lightning_nas.spaces import NasBench201Space
+from lightning_nas.spaces.nasbench201 import NASBENCH201_CANDIDATES
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 CHANCE = {"mean of all cells": 87.06, "median of all cells": 90.75, "best cell": 94.37}
@@ -68,6 +69,8 @@ class Setting:
         lr: of the weights, at the start of the cosine.
         inactive_gradient: of GDAS; off gives the operations that were not drawn no gradient through their own weight.
         sampler_steps: of ENAS, in each epoch: paths whose accuracy on a batch teaches the controller.
+        tanh_constant: of ENAS, bound of the controller's logits.
+        none: whether `none` is among the candidates.
         recipe: file under `configs/` whose search it is, instead of one put together from the above.
     """
 
@@ -83,6 +86,8 @@ class Setting:
     lr: float = 0.025
     inactive_gradient: bool = True
     sampler_steps: int = 0
+    tanh_constant: float = 2.5
+    none: bool = True
     recipe: str | None = None
 
     @property
@@ -157,14 +162,15 @@ def search(setting: Setting) -> SupernetSearch:
         found = instantiate(yaml.safe_load((CONFIGS / setting.recipe).read_text())["model"])
         assert isinstance(found, SupernetSearch)
         return found
-    space = NasBench201Space()
+    space = NasBench201Space(candidates=NASBENCH201_CANDIDATES if setting.none else NASBENCH201_CANDIDATES[1:])
     norm = Norm(affine=False, statistics="batch")
     skeleton = StagedSkeleton(channels=setting.channels, cells_per_stage=setting.cells, norm=norm)
     optimizer = Sgd(lr=setting.lr, lr_min=0.001, weight_decay=5e-4, nesterov=True)
     if setting.method == "enas":
-        # the bound of the logits is that of the benchmark's own searches, not that of the authors' cells
         derivation = Derivation(candidates=100, batches=10, every=0)
-        return EnasSearch(space, skeleton, derivation, tanh_constant=2.5, op_tanh_reduce=1.0, optimizer=optimizer)
+        # the bound of all logits is the setting's
+        bound: dict[str, Any] = {"tanh_constant": setting.tanh_constant, "op_tanh_reduce": 1.0}
+        return EnasSearch(space, skeleton, derivation, optimizer=optimizer, **bound)
     if setting.method == "random-sharing":
         return RandomSharingSearch(space, skeleton, optimizer=optimizer)
     arguments: dict[str, Any] = {
