@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias, cast
 
 import torch
@@ -65,6 +66,11 @@ class EdgeWeights:
     values: Tensor
     active: tuple[tuple[int, ...], ...] | None = None
     inactive_gradient: bool = False
+
+    @cached_property
+    def rows(self) -> tuple[Tensor, ...]:
+        """The weights of each edge, (candidates,)."""
+        return self.values.unbind()
 
 
 Architecture: TypeAlias = Mapping[str, EdgeWeights]

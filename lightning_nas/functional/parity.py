@@ -17,7 +17,7 @@ def parities(x_BCHW: Tensor) -> Tensor:
     batch, channels, height, width = x_BCHW.shape
     # Channels go last before the split, so that the gradient is put together in channels_last too.
     parts = x_BCHW.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2, channels).permute(2, 4, 0, 1, 3, 5)
-    return parts.reshape(4 * batch, height // 2, width // 2, channels).permute(0, 3, 1, 2)
+    return parts.contiguous().view(4 * batch, height // 2, width // 2, channels).permute(0, 3, 1, 2)
 
 
 def from_parities(x: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def from_parities(x: Tensor) -> Tensor:
     """
     images, channels, height, width = x.shape
     parts = x.permute(0, 2, 3, 1).reshape(2, 2, images // 4, height, width, channels).permute(2, 3, 0, 4, 1, 5)
-    return parts.reshape(images // 4, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
+    return parts.contiguous().view(images // 4, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
 
 
 def every_second(x_BCHW: Tensor, first: int = 0) -> Tensor:
