@@ -124,6 +124,7 @@ def test_callbacks_in_yaml_are_constructed() -> None:
         "docs/training.md",
         "docs/children.md",
         "docs/weight-sharing.md",
+        "docs/costs.md",
     ],
 )
 def test_examples_run(file: str, tmp_path: Path) -> None:
