@@ -231,7 +231,7 @@ def test_activation_memory_is_what_the_allocator_gives_out(case: str) -> None:
         shape = (8, skeleton.in_channels, 32, 32)
         copy = 4 * torch.Size(shape).numel()  # of the images, in channels last: made on a CPU alone
         found = PeakActivationMemory(batch_size=8)(space, genotype, skeleton) * 1e6
-        assert profiled_peak(child, shape) == pytest.approx(found + copy, rel=0.05)  # kernels take a little besides
+        assert profiled_peak(child, shape) == pytest.approx(found + copy, rel=0.1)  # kernels take a little besides
 
 
 def test_activation_memory_grows_with_the_batch() -> None:
