@@ -68,7 +68,11 @@ LEVELS = (93.0, 93.5, 93.75, 94.0)
 def run(evaluator: TableEvaluator, sampler: Sampler, seed: int, trials: int, seconds: float | None) -> list[Trial]:
     """The trials of one search."""
     L.seed_everything(seed, verbose=False)
-    search = MultiTrialSearch(sampler, evaluator, trials=trials, max_seconds=seconds)
+    return trials_of(MultiTrialSearch(sampler, evaluator, trials=trials, max_seconds=seconds))
+
+
+def trials_of(search: MultiTrialSearch) -> list[Trial]:
+    """All trials of a search, which is run."""
     with tempfile.TemporaryDirectory() as folder:
         trainer = L.Trainer(
             max_epochs=1,

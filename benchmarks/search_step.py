@@ -37,7 +37,7 @@ class Side:
 
     def __init__(self, execution: Any, sizes: argparse.Namespace, relaxation: Relaxation, device: torch.device) -> None:
         torch.manual_seed(sizes.seed)
-        self.space = DartsSpace()
+        self.space = DartsSpace(nodes=getattr(sizes, "nodes", 4))
         self.split = execution == "fan_out"
         skeleton = CellSkeleton(
             cells=sizes.cells,

@@ -5,12 +5,15 @@ from lightning_nas.config import Configurable
 from lightning_nas.controller import LogitsController, LstmController, Ppo, Reinforce
 from lightning_nas.cost import (
     AdditiveCost,
+    Budget,
     Cost,
     CostTerms,
     CsvLatency,
+    ExpectedCost,
     Latency,
     Macs,
     MeasuredLatency,
+    NothingFitsError,
     OptionalTerm,
     Parameters,
     PeakActivationMemory,
@@ -19,6 +22,7 @@ from lightning_nas.cost import (
 from lightning_nas.derivation import Derivation
 from lightning_nas.edge import Architecture, Edge, EdgeGroup, EdgeWeights
 from lightning_nas.evaluator import Evaluator, FitEvaluator, Job, SupernetEvaluator, TableEvaluator
+from lightning_nas.export import ExportError, ExportReport, export_network
 from lightning_nas.genotype import Condition, Decision, Genotype
 from lightning_nas.inheritance import WeightStore
 from lightning_nas.methods import (
@@ -28,6 +32,7 @@ from lightning_nas.methods import (
     GdasSearch,
     GumbelHard,
     NasnetSearch,
+    ParetoSearch,
     RandomSearch,
     RandomSharingSearch,
     ReinforceSearch,
@@ -37,9 +42,10 @@ from lightning_nas.module import NonFiniteLossError
 from lightning_nas.optimizer import Adam, Sgd
 from lightning_nas.optional_part import OptionalPart
 from lightning_nas.relaxation import Relaxation, Softmax
-from lightning_nas.reward import MetricReward, Reward
+from lightning_nas.reward import MetricReward, Reward, WeightedProduct, WeightedSum
 from lightning_nas.sampler import (
     FidelitySchedule,
+    Nsga2Sampler,
     RegularizedEvolution,
     Sampler,
     SuccessiveHalving,
@@ -64,6 +70,7 @@ __all__ = [
     "AdditiveCost",
     "Anchors",
     "Architecture",
+    "Budget",
     "CellSkeleton",
     "Classification",
     "Condition",
@@ -83,6 +90,9 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "EvolutionSearch",
+    "ExpectedCost",
+    "ExportError",
+    "ExportReport",
     "Fidelity",
     "FidelitySchedule",
     "FitEvaluator",
@@ -102,9 +112,12 @@ __all__ = [
     "NetworkTraining",
     "NonFiniteLossError",
     "Norm",
+    "NothingFitsError",
+    "Nsga2Sampler",
     "OptionalPart",
     "OptionalTerm",
     "Parameters",
+    "ParetoSearch",
     "PeakActivationMemory",
     "Ppo",
     "Proposal",
@@ -135,6 +148,9 @@ __all__ = [
     "UniformSampler",
     "WeightSharingSearch",
     "WeightStore",
+    "WeightedProduct",
+    "WeightedSum",
     "best_trial",
+    "export_network",
 ]
 __version__ = "0.1.0"

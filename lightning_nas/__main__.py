@@ -15,6 +15,8 @@ from lightning_nas.module import NonFiniteLossError
 USAGE = """\
 usage: lightning-nas run --config FILE          search, build, train and test, in one go; again after a kill, it goes on
        lightning-nas fit --config FILE          one fit: a search, or the training of a network
+       lightning-nas front FOLDER [--pick COND] what the callback ParetoFront has kept; the retrain.yaml of one network
+       lightning-nas export CHECKPOINT --output FILE  a trained network as ONNX (.onnx) or torch.export program (.pt2)
        lightning-nas validate|test|predict ...  as LightningCLI has them
        lightning-nas COMMAND --help             all options of a command
 
@@ -50,6 +52,14 @@ def _dispatch(words: list[str]) -> None:
         from lightning_nas.chain import run_from_command_line
 
         run_from_command_line(words[1:])
+    elif words[0] == "front":
+        from lightning_nas.front import front_from_command_line
+
+        front_from_command_line(words[1:])
+    elif words[0] == "export":
+        from lightning_nas.export.command import export_from_command_line
+
+        export_from_command_line(words[1:])
     elif words[0] in ("fit", "validate", "test", "predict"):
         from lightning_nas.cli import NasCLI
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias, cast
 
 import torch
@@ -65,6 +66,11 @@ class EdgeWeights:
     values: Tensor
     active: tuple[tuple[int, ...], ...] | None = None
     inactive_gradient: bool = False
+
+    @cached_property
+    def rows(self) -> tuple[Tensor, ...]:
+        """The weights of each edge, (candidates,)."""
+        return self.values.unbind()
 
 
 Architecture: TypeAlias = Mapping[str, EdgeWeights]
@@ -147,7 +153,9 @@ class FanOut:
                 yield edge.node, self._with_inactive(mixed, edge, weights)
 
     def _apply(self, operation: nn.Module, state: Tensor) -> Tensor:
-        output = cast(Tensor, operation(state))
+        return self._dropped(operation, cast(Tensor, operation(state)))
+
+    def _dropped(self, operation: nn.Module, output: Tensor) -> Tensor:
         return output if isinstance(operation, Identity) else cast(Tensor, self.drop_path(output))
 
     def _mixed(self, edge: FanOutEdge, columns: Sequence[int], state: Tensor, weight: Sequence[Tensor]) -> Tensor:

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from lightning_nas.edge import EdgeWeights, FanOut
+from lightning_nas.child_fan_out import ChildFanOut
+from lightning_nas.edge import EdgeWeights
+from lightning_nas.functional.recompute import NotKept
 from lightning_nas.functional.weighted_sum import weighted_sum
 
 Restore: TypeAlias = Callable[[Tensor], Tensor]
@@ -19,7 +21,8 @@ class Plan(NamedTuple):
 
     Args:
         prepare: from the state (B, C, H, W) and E to what the operations read; kinds with the same function share it.
-        run: from E operations, what was prepared and their weights (E,) to the weighted outputs, (B, E * C, h, w).
+        run: from E operations, what was prepared and their weights, one for each channel, (E * C,), to the weighted
+            outputs, (B, E * C, h, w).
         restore: brings a sum of such outputs to its final form; applied once to the sum of all kinds that have it.
     """
 
@@ -28,7 +31,7 @@ class Plan(NamedTuple):
     restore: Restore | None = None
 
 
-class SharedFanOut(FanOut):
+class SharedFanOut(ChildFanOut):
     """The same function as `FanOut`, with what the edges have in common computed once.
 
     Kinds of candidates say what can be shared:
@@ -37,7 +40,8 @@ class SharedFanOut(FanOut):
       they differ.
     - `plan(state)` says how several operations of the kind run as one.
 
-    A kind with none of these runs edge by edge, and so does everything while drop path is on.
+    A kind with none of these runs edge by edge, and so does everything while drop path is on. Without weights it runs a
+    child.
     """
 
     def __call__(self, state: Tensor, weights: EdgeWeights | None) -> Iterator[tuple[int, Tensor]]:
@@ -59,24 +63,32 @@ class SharedFanOut(FanOut):
         return tuple(p for p, edge in enumerate(self.edges) if active is None or column in active[edge.row])
 
 
+class _Job(NamedTuple):
+    """Operations of one kind that run as one, on the edges at `positions`."""
+
+    plan: Plan
+    operations: Sequence[Any]
+    positions: tuple[int, ...]
+    column: int
+
+
 class _Terms:
     """What the candidates of a fan-out give, weighted and summed with as few operations as possible.
 
-    Shapes: B batch, E edges that run a candidate, N edges in all, S candidates that all edges share, C channels, h and
-    w size of the output.
+    Shapes: B batch, E edges that run a candidate, N edges in all, S candidates that all edges share, J kinds that run
+    jointly, C channels, D = E * C, h and w size of the output.
     """
 
     def __init__(self, state: Tensor, weights: EdgeWeights, rows: list[int]) -> None:
         self.state, self.dense = state, weights.active is None
-        self.weights_NO = weights.values[rows]
-        self.columns = self.weights_NO.unbind(1)
-        self.prepared: dict[tuple[Any, int], Tensor] = {}
+        self.rows = [weights.rows[row] for row in rows]
+        self.columns = torch.stack(self.rows, 1).unbind() if self.dense else ()
         self.shared: list[tuple[int, Tensor]] = []
-        self.joint: dict[tuple[tuple[int, ...], Restore | None], Tensor] = {}
+        self.jobs: list[_Job] = []
         self.own: list[list[tuple[int, Tensor]]] = [[] for _ in rows]
 
     def add(self, operations: Sequence[Any], positions: tuple[int, ...], column: int) -> None:
-        """Run operations of one kind, which stand on the edges at `positions`."""
+        """Take up operations of one kind, which stand on the edges at `positions`."""
         kind = operations[0]
         if self.dense and getattr(kind, "is_zero", False):
             return
@@ -85,20 +97,10 @@ class _Terms:
         if alike is not None and self.dense:
             self.shared.append((column, alike))
         elif alike is None and hasattr(kind, "plan"):
-            self._run(kind.plan(self.state), operations, positions, column)
+            self.jobs.append(_Job(kind.plan(self.state), operations, positions, column))
         else:
             for position, operation in zip(positions, operations, strict=True):
                 self.own[position].append((column, operation(self.state) if alike is None else alike))
-
-    def _run(self, plan: Plan, operations: Sequence[Any], positions: tuple[int, ...], column: int) -> None:
-        started = (plan.prepare, len(operations))
-        if started not in self.prepared:
-            self.prepared[started] = plan.prepare(self.state, len(operations))
-        weights = self.columns[column]
-        scale_E = weights if len(positions) == len(self.own) else weights[list(positions)]
-        output = plan.run(operations, self.prepared[started], scale_E)
-        key = (positions, plan.restore)
-        self.joint[key] = self.joint[key] + output if key in self.joint else output
 
     def totals(self) -> Iterator[Tensor | None]:
         """The contribution of each edge; None if it runs nothing."""
@@ -110,22 +112,42 @@ class _Terms:
                 found[position].append(part)
         for position, (parts, own) in enumerate(zip(found, self.own, strict=True)):
             if own:
-                weights = self.weights_NO[position, [column for column, _ in own]]
+                weights = torch.stack([self.rows[position][column] for column, _ in own])
                 parts.append(weighted_sum([output for _, output in own], weights))
             yield _sum(parts)
 
     def _joint_totals(self) -> dict[tuple[int, ...], Tensor]:
+        prepared: dict[tuple[Any, int], tuple[Tensor, NotKept]] = {}
+        sums: dict[tuple[tuple[int, ...], Restore | None], Tensor] = {}
+        for job, scale_D in zip(self.jobs, self._scales(), strict=True):
+            started = (job.plan.prepare, len(job.operations))
+            if started not in prepared:
+                prepared[started] = _prepared(self.state, *started)
+            x, not_kept = prepared[started]
+            with not_kept.hooks():
+                output = job.plan.run(job.operations, x, scale_D)
+            key = (job.positions, job.plan.restore)
+            sums[key] = sums[key] + output if key in sums else output
         totals: dict[tuple[int, ...], Tensor] = {}
-        for (positions, restore), joint in self.joint.items():
+        for (positions, restore), joint in sums.items():
             part = joint if restore is None else restore(joint)
             totals[positions] = totals[positions] + part if positions in totals else part
         return totals
+
+    def _scales(self) -> Sequence[Tensor]:
+        """The weights of each job, one for each channel, (D,)."""
+        channels = self.state.shape[1]
+        if self.dense and self.jobs:
+            weights_JN = torch.stack([self.columns[job.column] for job in self.jobs])
+            return _spread(weights_JN, channels).unbind()
+        weights = [torch.stack([self.rows[p][job.column] for p in job.positions]) for job in self.jobs]
+        return [_spread(weights_E, channels) for weights_E in weights]
 
     def _mixtures(self) -> Sequence[Tensor]:
         """What the shared candidates contribute to each edge, as one product (N, S) x (S, B*h*w*C)."""
         if not self.shared:
             return ()
-        weights_NS = self.weights_NO[:, [column for column, _ in self.shared]]
+        weights_NS = torch.stack([self.columns[column] for column, _ in self.shared], 1)
         batch, channels, height, width = self.shared[0][1].shape
         outputs_SM = torch.stack([output.permute(0, 2, 3, 1).reshape(-1) for _, output in self.shared])
         mixed_NM = weights_NS @ outputs_SM
@@ -137,3 +159,14 @@ def _sum(parts: Sequence[Tensor]) -> Tensor | None:
     for part in parts:
         total = part if total is None else total + part
     return total
+
+
+def _prepared(state: Tensor, prepare: Callable[[Tensor, int], Tensor], edges: int) -> tuple[Tensor, NotKept]:
+    """What several kinds read, as large as the state for each edge, and a way not to keep it for the backward pass."""
+    prepared, state = prepare(state, edges), state.detach()
+    return prepared, NotKept(prepared, lambda: prepare(state, edges))
+
+
+def _spread(weights_E: Tensor, channels: int) -> Tensor:
+    """Each of the last dimension's weights for so many channels: a copy, since the norm's backward reads no strides."""
+    return weights_E.unsqueeze(-1).expand(*weights_E.shape, channels).contiguous().flatten(-2)

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from lightning_nas.config import Configurable
 from lightning_nas.functional.resize import shrink
-from lightning_nas.functional.seeding import current_seed, derive_seed
+from lightning_nas.functional.seeding import current_seed, derive_seed, seed_all
 from lightning_nas.parallel import average_buffers
 from lightning_nas.skeleton import Skeleton
 from lightning_nas.task import Task, check_data
@@ -43,6 +43,7 @@ class GuardedModule(LightningModule, Configurable):
             raise ValueError(f"{type(self).__name__}(epochs={epochs}): give at least 1, or None for the trainer's.")
         self.skeleton, self.task, self.epochs = skeleton, task, epochs
         self.resolution: int | None = None  # pixels that a schedule shrinks the images to; None leaves them whole
+        self.image_shape: tuple[int, ...] | None = None  # (C, H, W) of the first images seen, before any shrinking
         self._checked: set[str] = set()
         self._pending: tuple[Tensor, int, int] | None = None
 
@@ -78,12 +79,13 @@ class GuardedModule(LightningModule, Configurable):
         self._reseed("batch", self.current_epoch, batch_idx)
 
     def _reseed(self, *keys: int | str) -> None:
-        torch.manual_seed(derive_seed(self.seed, *keys, self.global_rank))
+        seed_all(derive_seed(self.seed, *keys, self.global_rank))
 
     def check_batch(self, batch: Any, kind: str) -> None:
         """Let the task refuse the first batch of a kind ("train", "val", ...)."""
         if kind not in self._checked:
             self.task.check(batch, self.skeleton)
+            self.image_shape = tuple(self.task.inputs(batch).shape[1:])
             self._checked.add(kind)
 
     def inputs(self, batch: Any) -> Tensor:

@@ -16,6 +16,16 @@ from lightning_nas.config import Configurable
 Schedule = Literal["cosine", "restarts", "exponential", "constant"]
 
 
+def parameters_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """The parameters that an optimizer steps, in its order; to walk through the modules for them takes milliseconds.
+
+    Example:
+        >>> parameters_of(Sgd().build([torch.zeros(1, requires_grad=True)]))
+        [tensor([0.], requires_grad=True)]
+    """
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
 def _check(owner: object, name: str, value: float, least: float) -> None:
     if not value >= least:
         raise ValueError(f"{type(owner).__name__}({name}={value}): give a number of at least {least}.")

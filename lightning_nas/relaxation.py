@@ -28,9 +28,17 @@ class Relaxation(nn.Module, Configurable, ABC):
     def forward(self, parameters: Parameters, generator: torch.Generator) -> Architecture:
         """The architecture to run, all groups at once: a sample is then copied to the host once."""
 
+    def distribution(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Probability of each candidate on each edge of one group, (edges, candidates), differentiable.
+
+        Of a softmax these are the values that are run; a Gumbel sample picks a candidate with just this probability,
+        whatever its temperature. What is expected of an architecture is expected under these.
+        """
+        return parameters["alpha"].softmax(-1)
+
     def probabilities(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """Probability of each candidate on each edge of one group, (edges, candidates), detached."""
-        return parameters["alpha"].detach().softmax(-1)
+        return self.distribution({name: value.detach() for name, value in parameters.items()})
 
     def penalty(self, parameters: Parameters) -> Tensor:  # noqa: ARG002 - for those that override it
         """A term of the architecture loss, a scalar; 0 by default."""

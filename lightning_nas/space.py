@@ -155,6 +155,15 @@ class SupernetSpace(SearchSpace):
     def discretize(self, probabilities: Mapping[str, Tensor]) -> Genotype:
         """The genotype that this space extracts from (edges, candidates) probabilities of each group."""
 
+    def inclusion(self, probabilities: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """How likely each candidate on each edge is part of the extracted network, (edges, candidates) for each group.
+
+        A cost's expectation is over these, and gradients go through them. By default they are the probabilities
+        themselves; a space whose `discretize` leaves edges or candidates out says here how likely it keeps them. The
+        one-hot values of a path stay as they are, and of random architectures the shares are what a uniform draw has.
+        """
+        return dict(probabilities)
+
     def path(self, genotype: Genotype) -> Architecture:
         """The genotype as an architecture of the supernet: one-hot float32 rows, only the chosen candidates active."""
         architecture = {}

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric
 
+from lightning_nas.data.description import describe
 from lightning_nas.genotype import Genotype
 from lightning_nas.module import GuardedModule
 from lightning_nas.optimizer import Sgd
@@ -71,6 +74,19 @@ class NetworkTraining(GuardedModule):
         self.val_metric, self.test_metric = (self.task.metric(skeleton, sync_metrics) for _ in range(2))
         self.val_loss, self.test_loss = (MeanMetric(sync_on_compute=sync_metrics) for _ in range(2))
 
+    def configure_callbacks(self) -> list[Callback]:
+        """No callbacks; the first hook of a run, where norms that a CPU cannot compute are refused.
+
+        Raises:
+            MisconfigurationException: names the trainer's argument and the remedy.
+        """
+        strategy = self.trainer.strategy
+        if getattr(strategy, "_layer_sync", None) is not None and strategy.root_device.type == "cpu":
+            raise MisconfigurationException(
+                "Trainer(sync_batchnorm=True) needs GPUs: torch's norm has no CPU kernel. Leave it out."
+            )
+        return []
+
     def recorded(self) -> dict[str, Any]:
         """The arguments without references to files, so that a checkpoint stands alone: it has the weights itself."""
         return {**super().recorded(), "genotype": self.genotype, "weights": None}
@@ -106,6 +122,11 @@ class NetworkTraining(GuardedModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Class probabilities (B, classes)."""
         return self(self.task.inputs(batch)).softmax(-1)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Size, normalisation and classes of the images go along, for whoever runs the network elsewhere."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        checkpoint["input"] = describe(data, self.image_shape).to_dict()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.optimizer.build(self.network.parameters())

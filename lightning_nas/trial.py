@@ -11,7 +11,8 @@ from typing import Any, Literal
 from lightning_nas.config import Configurable, to_plain
 from lightning_nas.genotype import Genotype
 
-Status = Literal["complete", "failed"]
+Status = Literal["complete", "failed", "refused"]
+"""`refused`: it breaks a hard limit, so nobody has evaluated it."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,12 @@ class Trial:
         id: number in the search, from 0.
         proposal: what was evaluated.
         seed: seed of the child.
-        status: `complete`, or `failed` with a reason; a failed trial has no reward.
+        status: `complete`; `failed` or, over a limit, `refused`, both with a reason and without a reward.
         reward: what the sampler learns from; higher is better.
-        seconds: cost of the child.
-        metrics: final values by name.
+        seconds: cost of the child; 0 if it was refused.
+        metrics: final values by name, what the network costs among them.
         curves: values of each epoch by name.
-        reason: why it failed.
+        reason: why it failed or was refused.
 
     Example:
         >>> trial = Trial(0, Proposal(Genotype("S", (("a", "x"),))), seed=1, status="complete", reward=0.5, seconds=2.0)
@@ -172,7 +173,7 @@ class Trial:
 
 
 def best_trials(trials: Iterable[Trial], count: int) -> list[Trial]:
-    """The best trials that did not fail, the best first: by fidelity, then by reward; the earlier one of equals.
+    """The best trials that have a reward, the best first: by fidelity, then by reward; the earlier one of equals.
 
     Rewards at different fidelities do not compare: a child that was trained for longer is better for that reason.
     """
@@ -181,5 +182,5 @@ def best_trials(trials: Iterable[Trial], count: int) -> list[Trial]:
 
 
 def best_trial(trials: Iterable[Trial]) -> Trial | None:
-    """The first of `best_trials`; None if all have failed."""
+    """The first of `best_trials`; None if no trial has a reward."""
     return next(iter(best_trials(trials, 1)), None)

@@ -2,6 +2,7 @@
 
 from lightning_nas.callbacks.extraction import ExtractGenotype
 from lightning_nas.callbacks.monitor import ArchitectureMonitor
+from lightning_nas.callbacks.pareto import ParetoFront
 from lightning_nas.callbacks.predictions import WritePredictions
 from lightning_nas.callbacks.schedules import DropPathSchedule, TemperatureSchedule
 from lightning_nas.callbacks.stacking import StackCells
@@ -13,6 +14,7 @@ __all__ = [
     "ArchitectureMonitor",
     "DropPathSchedule",
     "ExtractGenotype",
+    "ParetoFront",
     "ReducedFidelity",
     "StackCells",
     "TemperatureSchedule",

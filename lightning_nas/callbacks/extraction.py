@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from typing_extensions import override
 
 from lightning_nas.callbacks.files import RunFile
@@ -15,7 +16,7 @@ from lightning_nas.callbacks.searches import as_search, genotype_text, sound_gen
 from lightning_nas.callbacks.tensorboard import figure_writers
 from lightning_nas.genotype import Genotype
 from lightning_nas.picture import draw_genotype, picture_bytes
-from lightning_nas.search import MultiTrialSearch
+from lightning_nas.search import MultiTrialSearch, SearchModule
 from lightning_nas.space import SupernetSpace
 
 
@@ -26,6 +27,9 @@ class ExtractGenotype(Callback):
     parameters that are not finite is not written: the last good one stays. Checkpoints hold the genotype as plain data
     under `checkpoint["callbacks"][callback.state_key]["genotype"]`. Where children are trained one by one, an epoch may
     be the whole search: there it is written after each round that brings a better child, and not before the first.
+
+    What the network costs, by the search's budget, stands in comments of a YAML file and beside the genotype in
+    TensorBoard, and is said in the end.
 
     A file that was there before the run, or was edited since, is kept as `genotype.yaml.1` (the next free number). One
     that a `MultiTrialSearch` wrote before it was started again is its own.
@@ -85,7 +89,7 @@ class ExtractGenotype(Callback):
         """A search that is started again finds its trials, and the files of one of them."""
         written = self.path.read_text(errors="replace") if self.path.is_file() else ""
         genotypes = dict.fromkeys(trial.genotype for trial in search.runner.known.values() if written)
-        found = next((genotype for genotype in genotypes if _serialized(genotype, self.path) == written), None)
+        found = next((genotype for genotype in genotypes if self._serialized(search, genotype) == written), None)
         if found is not None:
             self._genotype_file.adopt(written)
             if self.picture and isinstance(search.space, SupernetSpace):
@@ -110,6 +114,9 @@ class ExtractGenotype(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._extract(trainer, pl_module)
         self._training = False
+        search = as_search(pl_module, self)
+        if self._genotype is not None and search.costing.costs:
+            rank_zero_info(f"Found: {', '.join(search.costing.text(self._genotype))}.")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
         self._extract(trainer, pl_module)
@@ -123,14 +130,23 @@ class ExtractGenotype(Callback):
         if genotype is None or (genotype == self._genotype and self.path.is_file()):
             return
         self._genotype = genotype
-        self._genotype_file.write(_serialized(genotype, self.path))
+        self._genotype_file.write(self._serialized(search, genotype))
         for writer in figure_writers(trainer):
-            writer.add_text("genotype", f"```\n{genotype_text(search.space, genotype)}\n```", trainer.global_step)
+            text = "\n".join([genotype_text(search.space, genotype), *search.costing.text(genotype)])
+            writer.add_text("genotype", f"```\n{text}\n```", trainer.global_step)
         if self.picture and isinstance(search.space, SupernetSpace):
             figure = draw_genotype(search.space, genotype)
             self._picture_file.write(picture_bytes(figure))
             for writer in figure_writers(trainer):
                 writer.add_figure("genotype", figure, trainer.global_step, close=False)
+
+    def _serialized(self, search: SearchModule, genotype: Genotype) -> str:
+        """The content of the file; what it costs as comments, which JSON has none of."""
+        data = genotype.to_dict()
+        if self.path.suffix == ".json":
+            return json.dumps(data, indent=2)
+        comments = "".join(f"# {line}\n" for line in search.costing.text(genotype))
+        return comments + yaml.safe_dump(data, sort_keys=False)
 
     def state_dict(self) -> dict[str, Any]:
         return {"written": self._genotype_file.digest, "drawn": self._picture_file.digest}
@@ -142,8 +158,3 @@ class ExtractGenotype(Callback):
         genotype = sound_genotype(as_search(pl_module, self))
         if genotype is not None:
             checkpoint["callbacks"][self.state_key]["genotype"] = genotype.to_dict()
-
-
-def _serialized(genotype: Genotype, path: Path) -> str:
-    data = genotype.to_dict()
-    return json.dumps(data, indent=2) if path.suffix == ".json" else yaml.safe_dump(data, sort_keys=False)

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lightning_nas.callbacks.schedules import DropPathSchedule
+from lightning_nas.callbacks.searches import data_of
 from lightning_nas.config import Configurable, class_path, instantiate, to_plain
+from lightning_nas.edge import DropPath
 from lightning_nas.genotype import Genotype
 from lightning_nas.search import SearchModule
 from lightning_nas.skeleton import Skeleton
+from lightning_nas.space import SearchSpace
+from lightning_nas.task import check_classes
 from lightning_nas.training import NetworkTraining
 
 Plain = dict[str, Any]
 
 
-def read_template(path: str | Path) -> Plain:
+def read_template(path: str | Path, where: str = "StackCells(retrain={path!r})") -> Plain:
     """A fit config to fill in.
+
+    Args:
+        path: of the file.
+        where: what to name in errors, with the place of the path.
 
     Raises:
         ValueError: no such file, no YAML, or no mapping with a `model` in it.
     """
-    where = f"StackCells(retrain={str(path)!r})"
+    where = where.format(path=str(path))
     if not Path(path).expanduser().is_file():
         raise ValueError(f"{where}: no such file. Give a fit config of NetworkTraining, or None for the defaults.")
     try:
@@ -56,34 +66,75 @@ def template_skeleton(template: Mapping[str, Any]) -> Skeleton | None:
     return skeleton
 
 
-def retrain_config(
-    search: SearchModule, genotype: Genotype, skeleton: Skeleton, data: Plain | None, epochs: int, drop_path: float
-) -> Plain:
-    """A fit config for the network of a genotype, with the task and the seed of the search.
+def check_sizes(owner: str, skeleton: Skeleton, searched: Skeleton) -> None:
+    """Refuse a final network for other data than the search's.
 
     Args:
-        search: where the genotype was found.
+        owner: what to name in the error, such as `StackCells`.
+        skeleton: of the final network.
+        searched: of the search.
+
+    Raises:
+        MisconfigurationException: the classes or the channels of the images are others.
+    """
+    check_classes(skeleton, searched.classes)
+    if skeleton.in_channels != searched.in_channels:
+        raise MisconfigurationException(
+            f"{owner}(skeleton=...) has in_channels={skeleton.in_channels}, but the data of the search has "
+            f"{searched.in_channels} channels: set in_channels={searched.in_channels}."
+        )
+
+
+def search_parts(search: SearchModule, datamodule: LightningDataModule | None) -> Plain:
+    """What the network that a search has found is trained with: its seed, space, task, and data if they can be told.
+
+    Args:
+        search: where genotypes are found.
+        datamodule: what the fit of the search was given.
+    """
+    parts: Plain = {"seed_everything": search.seed, "space": search.space.config(), "task": search.task.config()}
+    data = data_config(data_of(search, datamodule))
+    return parts | ({"data": data} if data else {})
+
+
+def retrain_config(
+    parts: Mapping[str, Any], genotype: Genotype, skeleton: Skeleton, epochs: int, drop_path: float
+) -> Plain:
+    """A fit config for the network of a genotype, with the task, the seed and the data of the search.
+
+    Args:
+        parts: `search_parts` of the search that has found it.
         genotype: the architecture, written into the config.
         skeleton: sizes of the network.
-        data: config of the data module; None leaves it out.
         epochs: how long to train.
-        drop_path: what `DropPathSchedule` leads to; 0 leaves the callback out.
+        drop_path: what `DropPathSchedule` leads to; 0 leaves the callback out, as for a network that cannot drop any.
     """
     arguments = {
-        "space": search.space.config(),
+        "space": parts["space"],
         "genotype": genotype.to_dict(),
         "skeleton": skeleton.config(),
-        "task": search.task.config(),
+        "task": parts["task"],
     }
     trainer: Plain = {"max_epochs": epochs}
     if drop_path > 0:
         schedule = {"class_path": class_path(DropPathSchedule), "init_args": {"probability": drop_path}}
         trainer["callbacks"] = [schedule]
     config: Plain = {
-        "seed_everything": search.seed,
+        "seed_everything": parts["seed_everything"],
         "model": {"class_path": class_path(NetworkTraining), "init_args": arguments},
     }
-    return config | ({"data": data} if data else {}) | {"trainer": trainer}
+    return config | ({"data": parts["data"]} if "data" in parts else {}) | {"trainer": trainer}
+
+
+def can_drop_paths(space: SearchSpace, genotype: Genotype, skeleton: Skeleton) -> bool:
+    """Whether the network of a genotype has paths to drop.
+
+    Raises:
+        ValueError: the space does not build on the skeleton.
+    """
+    with torch.device("meta"):
+        network = space.build(genotype, skeleton)
+    return any(isinstance(module, DropPath) for module in network.modules())
 
 
 def fill_template(template: Mapping[str, Any], config: Plain) -> Plain:
@@ -116,10 +167,11 @@ def data_config(datamodule: LightningDataModule | None) -> Plain | None:
     return {"class_path": path, "init_args": saved} if set(needed) <= set(saved) else None
 
 
-def config_text(config: Plain, path: Path, found_by: str) -> str:
-    """The config as YAML under a comment that says how to run it."""
+def config_text(config: Plain, path: Path, found_by: str, costs: Sequence[str] = ()) -> str:
+    """The config as YAML under comments: what the network costs, and how to run it."""
     lines = [
-        f"The network that {found_by} found. Relative paths below are as in the search, so run from the same folder:",
+        f"The network that {found_by} found{''.join(f', {cost}' for cost in costs)}.",
+        "Relative paths below are as in the search, so run from the same folder:",
         f"  lightning-nas fit --config {path}",
     ]
     if "data" not in config:

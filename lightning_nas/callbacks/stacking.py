@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from lightning_nas.callbacks.files import RunFile
 from lightning_nas.callbacks.retrain import (
+    can_drop_paths,
+    check_sizes,
     config_text,
-    data_config,
     fill_template,
     read_template,
     retrain_config,
+    search_parts,
     template_skeleton,
 )
-from lightning_nas.callbacks.searches import as_search, data_of, sound_genotype
-from lightning_nas.edge import DropPath
+from lightning_nas.callbacks.searches import as_search, sound_genotype
 from lightning_nas.functional.seeding import generator
 from lightning_nas.search import SearchModule
 from lightning_nas.skeleton import Skeleton
-from lightning_nas.task import check_classes
 
 
 class StackCells(Callback):
@@ -31,8 +31,9 @@ class StackCells(Callback):
 
     The end may be early, as for `ExtractGenotype`. The config trains the genotype found, in a network of other sizes,
     with the task, the seed and the data of the search: the inner module's where a `Bilevel` splits it, the evaluator's
-    where children are trained. A file that was there before the run, or was edited since, is kept as `retrain.yaml.1`
-    (the next free number); so is that of an interrupted run when it goes on.
+    where children are trained. What the network costs, by the search's budget, stands in its comments. A file that was
+    there before the run, or was edited since, is kept as `retrain.yaml.1` (the next free number); so is that of an
+    interrupted run when it goes on.
 
     Args:
         skeleton: sizes of the final network; None takes the template's.
@@ -95,21 +96,22 @@ class StackCells(Callback):
         search = as_search(pl_module, self)
         self._file.locate(trainer)
         if not (self.template and "data" in self.template):  # a template may bring other data
-            check_classes(self.skeleton, search.skeleton.classes)
-            self._check_channels(search)
+            check_sizes("StackCells", self.skeleton, search.skeleton)
         any_genotype = search.space.sample(generator(0, "stack"))
         try:
-            with torch.device("meta"):
-                network = search.space.build(any_genotype, self.skeleton)
+            self._can_drop = can_drop_paths(search.space, any_genotype, self.skeleton)
         except ValueError as error:
             raise MisconfigurationException(f"StackCells(skeleton={self.skeleton}): {error}") from error
-        self._can_drop = any(isinstance(module, DropPath) for module in network.modules())
+        self._compare_limits(search)
 
-    def _check_channels(self, search: SearchModule) -> None:
-        if self.skeleton.in_channels != search.skeleton.in_channels:
-            raise MisconfigurationException(
-                f"StackCells(skeleton=...) has in_channels={self.skeleton.in_channels}, but the data of the search has "
-                f"{search.skeleton.in_channels} channels: set in_channels={search.skeleton.in_channels}."
+    def _compare_limits(self, search: SearchModule) -> None:
+        """Warn if the limits of the search are those of another network than the final one."""
+        limited = search.costing.skeleton
+        if search.costing.limits and _without_speed(limited) != _without_speed(self.skeleton):
+            rank_zero_warn(
+                f"The limits of the search hold for {limited}, and StackCells builds its result with "
+                f"{self.skeleton}, which may break them: give the search Budget(skeleton=...) with the skeleton of "
+                "StackCells."
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -130,14 +132,20 @@ class StackCells(Callback):
         genotype = sound_genotype(search)
         if genotype is None:
             return
-        data = data_config(data_of(search, trainer.datamodule))  # type: ignore[attr-defined]
+        parts = search_parts(search, trainer.datamodule)  # type: ignore[attr-defined]
         drop_path = self.drop_path if self._can_drop else 0.0
-        config = retrain_config(search, genotype, self.skeleton, data, self.epochs, drop_path)
+        config = retrain_config(parts, genotype, self.skeleton, self.epochs, drop_path)
         if self.template is not None:
             config = fill_template(self.template, config)
-        self._file.write(config_text(config, self.path, type(search).__name__))
+        costs = search.costing.under(self.skeleton).text(genotype)
+        self._file.write(config_text(config, self.path, type(search).__name__, costs))
         if "data" not in config:
             rank_zero_warn(
                 f"{self.path} has no `data`: the config of the search's data could not be told. Add it to the file, or "
                 "derive the data module from lightning_nas.Configurable, or let it call save_hyperparameters()."
             )
+
+
+def _without_speed(skeleton: Skeleton) -> Skeleton:
+    """The skeleton but for what changes no figure of a network."""
+    return replace(skeleton, execution="fan_out", checkpoint_cells=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from lightning_nas.callbacks.searches import as_multi_trial, genotype_text
 from lightning_nas.callbacks.tensorboard import figure_writers
+from lightning_nas.cost.costing import number
 from lightning_nas.search import MultiTrialSearch
 from lightning_nas.space import SearchSpace
 from lightning_nas.trial import Fidelity, Trial, best_trials
@@ -24,8 +25,8 @@ class TrialMonitor(Callback):
 
     Each child becomes a run of its own, `children/<number>` in the logger's folder, so that TensorBoard lays the curves
     of all children over each other, one chart a metric, with the epoch on the axis. A child that has its folder is not
-    written again, so a search that goes on adds the new ones only. The table is the text `search/trials`. Without a
-    TensorBoard logger nothing is written.
+    written again, so a search that goes on adds the new ones only. The table is the text `search/trials`; it has a
+    column for each cost of the search's budget. Without a TensorBoard logger nothing is written.
 
     Args:
         curves: write those of each child. A run is a small file; TensorBoard becomes slow with many thousands.
@@ -77,7 +78,9 @@ class TrialMonitor(Callback):
         if best != self._table:
             self._table = best
             for writer in figure_writers(trainer):
-                writer.add_text("search/trials", trial_table(search.space, best), trainer.global_step)
+                writer.add_text(
+                    "search/trials", trial_table(search.space, best, tuple(search.costing.costs)), trainer.global_step
+                )
 
 
 def write_curves(trials: Iterable[Trial], folder: Path) -> None:
@@ -100,14 +103,21 @@ def _first_epoch(trial: Trial, epochs: int) -> int:
     return trial.proposal.start_epoch if epochs <= trial.proposal.epochs else 0
 
 
-def trial_table(space: SearchSpace, trials: Iterable[Trial]) -> str:
-    """A table in Markdown, as TensorBoard shows it."""
-    lines = ["| trial | reward | fidelity | seconds | genotype |", "|---|---|---|---|---|"]
+def trial_table(space: SearchSpace, trials: Iterable[Trial], costs: Sequence[str] = ()) -> str:
+    """A table in Markdown, as TensorBoard shows it, with a column for each of the costs."""
+    header = ["trial", "reward", "fidelity", "seconds", *costs, "genotype"]
+    lines = [_row(header), "|" + "---|" * len(header)]
     for trial in trials:
         text = " ".join(genotype_text(space, trial.genotype).split())
         fidelity = _fidelity_text(trial.proposal.fidelity)
-        lines.append(f"| {trial.id} | {trial.reward:.4f} | {fidelity} | {trial.seconds:.1f} | `{text}` |")
+        known = [number(trial.metrics[name]) if name in trial.metrics else "" for name in costs]
+        cells = [str(trial.id), f"{trial.reward:.4f}", fidelity, f"{trial.seconds:.1f}", *known, f"`{text}`"]
+        lines.append(_row(cells))
     return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _fidelity_text(fidelity: Fidelity) -> str:

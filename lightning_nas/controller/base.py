@@ -27,6 +27,9 @@ class Controller(Sampler):
     A subclass is a policy: `start`, `logits` and `feed`. Decisions come in the space's order; one that does not count,
     or is given, is no choice and teaches nothing. Log-probabilities are computed anew with the present policy.
 
+    A failed trial teaches nothing. A refused one, over a limit, counts with the worst reward so far, so that the policy
+    learns to keep the limits; before there is any reward it teaches nothing either.
+
     Args:
         space: where to search.
         rule: how the policy learns.
@@ -48,6 +51,7 @@ class Controller(Sampler):
         self.optimizer: Adam = optimizer or Adam(lr=6e-4, betas=(0.9, 0.999), weight_decay=0.0)
         self.positions = {decision.name: position for position, decision in enumerate(space.decisions)}
         self._average, self._weight = 0.0, 0.0
+        self._worst: float | None = None
         self._entropy = 0.0
 
     def initialize(self, bound: float) -> None:
@@ -132,10 +136,10 @@ class Controller(Sampler):
 
     def losses(self, trials: Sequence[Trial]) -> Iterator[Tensor]:
         """Those of the rule on the trials that did not fail."""
-        complete = [trial for trial in trials if trial.reward is not None]
-        if not complete:
+        taught = self._taught(trials)
+        if not taught:
             return
-        rewards = torch.tensor([float(trial.reward or 0.0) for trial in complete])
+        complete, rewards = [trial for trial, _ in taught], torch.tensor([reward for _, reward in taught])
         baseline = float(rewards.mean()) if self.baseline is None else self.baseline
         advantage = (rewards - baseline).to(next(self.parameters()).device)
 
@@ -146,11 +150,23 @@ class Controller(Sampler):
 
         yield from self.rule.losses(score, advantage)
 
+    def _taught(self, trials: Sequence[Trial]) -> list[tuple[Trial, float]]:
+        """Trials that count, each with its reward, or where it was refused the worst so far."""
+        worst = self._worst_of(trials)
+        rewards = [(trial, worst if trial.status == "refused" else trial.reward) for trial in trials]
+        return [(trial, float(reward)) for trial, reward in rewards if reward is not None]
+
+    def _worst_of(self, trials: Sequence[Trial]) -> float | None:
+        """The worst reward so far, that of these trials among them."""
+        rewards = [reward for reward in (self._worst, *(trial.reward for trial in trials)) if reward is not None]
+        return min(rewards, default=None)
+
     def tell(self, trials: Sequence[Trial]) -> None:
         """The baseline moves to the rewards, one after the other."""
         super().tell(trials)
         decay = self.rule.baseline_decay
-        for reward in (trial.reward for trial in trials if trial.reward is not None):
+        taught, self._worst = self._taught(trials), self._worst_of(trials)
+        for _, reward in taught:
             self._average = decay * self._average + (1.0 - decay) * reward
             self._weight = decay * self._weight + (1.0 - decay)
 
@@ -160,9 +176,11 @@ class Controller(Sampler):
 
     def memory(self) -> dict[str, Any]:
         """The baseline besides."""
-        return {**super().memory(), "average": self._average, "weight": self._weight, "entropy": self._entropy}
+        own = {"average": self._average, "weight": self._weight, "worst": self._worst, "entropy": self._entropy}
+        return {**super().memory(), **own}
 
     def remember(self, memory: Mapping[str, Any]) -> None:
         """Take back what `memory` gave."""
         super().remember(memory)
         self._average, self._weight, self._entropy = memory["average"], memory["weight"], memory["entropy"]
+        self._worst = memory.get("worst")  # earlier checkpoints know of none

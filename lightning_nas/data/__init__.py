@@ -6,6 +6,7 @@ from lightning_nas.data.augment import Augment
 from lightning_nas.data.base import ImageData
 from lightning_nas.data.bilevel import Bilevel
 from lightning_nas.data.cifar import Cifar10, Cifar100
+from lightning_nas.data.description import InputDescription
 from lightning_nas.data.digits import Digits
 from lightning_nas.data.fashion_mnist import FashionMnist
 from lightning_nas.data.image_folder import ImageFolder
@@ -20,5 +21,6 @@ __all__ = [
     "FashionMnist",
     "ImageData",
     "ImageFolder",
+    "InputDescription",
     "Phased",
 ]

@@ -20,7 +20,7 @@ class TableEvaluator(Evaluator):
         metrics: column of each metric, by the epochs that the children were trained.
         seconds_per_epoch: column of the cost of an epoch; None: children cost nothing.
         key: column of the architecture, in the space's text format.
-        scale: what metrics are multiplied by: 0.01 if the table has percent.
+        scale: what metrics are multiplied by, 0.01 if the table has percent; or such a factor for some metrics by name.
         cost_factor: what the cost is multiplied by, where the table has that of half the data.
 
     Raises:
@@ -33,7 +33,7 @@ class TableEvaluator(Evaluator):
         metrics: Mapping[int, Mapping[str, str]],
         seconds_per_epoch: str | None = None,
         key: str = "arch",
-        scale: float = 1.0,
+        scale: float | Mapping[str, float] = 1.0,
         cost_factor: float = 1.0,
     ) -> None:
         self.path, self.key, self.scale, self.cost_factor = Path(path), key, scale, cost_factor
@@ -42,6 +42,12 @@ class TableEvaluator(Evaluator):
         cost = [seconds_per_epoch] if seconds_per_epoch else []
         used = [*cost, *(column for columns in self.metrics.values() for column in columns.values())]
         self.table = CsvTable(self.path, key, used, "TableEvaluator")
+        named = {name for columns in self.metrics.values() for name in columns}
+        for name in scale if isinstance(scale, Mapping) else ():
+            if name not in named:
+                raise ValueError(
+                    f"TableEvaluator(scale={{{name!r}: ...}}): no such metric. There are {', '.join(sorted(named))}."
+                )
 
     def evaluate(self, job: Job) -> Evaluation:
         """The row of the architecture, at the epochs of the fidelity.
@@ -56,6 +62,9 @@ class TableEvaluator(Evaluator):
                 f"{fidelity}: give the sampler one of these."
             )
         row = self.table.row(job.space.format(job.proposal.genotype))
-        metrics = {name: row[column] * self.scale for name, column in self.metrics[fidelity.epochs].items()}
+        metrics = {name: row[column] * self._factor(name) for name, column in self.metrics[fidelity.epochs].items()}
         cost = row[self.seconds_per_epoch] * job.proposal.epochs if self.seconds_per_epoch else 0.0
         return Evaluation(metrics, seconds=cost * self.cost_factor)
+
+    def _factor(self, metric: str) -> float:
+        return self.scale.get(metric, 1.0) if isinstance(self.scale, Mapping) else self.scale

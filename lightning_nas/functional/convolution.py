@@ -29,7 +29,7 @@ def repeat_channels(x_BCHW: Tensor, edges: int) -> Tensor:
         return x_BCHW
     batch, channels, height, width = x_BCHW.shape
     repeated = x_BCHW.permute(0, 2, 3, 1).unsqueeze(3).expand(-1, -1, -1, edges, -1)
-    return repeated.reshape(batch, height, width, edges * channels).permute(0, 3, 1, 2)
+    return repeated.contiguous().view(batch, height, width, edges * channels).permute(0, 3, 1, 2)
 
 
 def depthwise(x_BDHW: Tensor, weight_D1KK: Tensor, stride: int = 1, padding: int = 0, dilation: int = 1) -> Tensor:
@@ -70,14 +70,34 @@ class _WideDepthwise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        (gradient,) = gradients
-        x, weight = ctx.saved_tensors
-        of_x = of_weight = None
-        if ctx.needs_input_grad[0]:
-            of_x = _gradient("x", gradient, x, weight, len(weight), [weight.shape[-1] // 2] * 2)
-        if ctx.needs_input_grad[1]:
-            of_weight = _by_columns(gradient, x, len(weight), weight.shape[-1])
-        return of_x, of_weight
+        return depthwise_gradients(gradients[0], *ctx.saved_tensors, *ctx.needs_input_grad)
+
+
+def depthwise_gradients(
+    gradient_BDHW: Tensor, x_BDHW: Tensor, weight_D1KK: Tensor, of_x: bool, of_weight: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of `depthwise` of stride 1 that keeps the size, with respect to its input and its weights.
+
+    Args:
+        gradient_BDHW: of the output.
+        x_BDHW: the input.
+        weight_D1KK: the weights.
+        of_x, of_weight: which are wanted; the others are None.
+    """
+    groups, kernel = len(weight_D1KK), weight_D1KK.shape[-1]
+    wide = kernel > 3 and x_BDHW.device.type == "cpu" and x_BDHW.shape[-1] >= kernel // 2
+    if of_x and of_weight and not wide:
+        mask, padding = [True, True, False], [kernel // 2] * 2
+        arguments = (gradient_BDHW, x_BDHW, weight_D1KK, None, [1, 1], padding, [1, 1], False, [0, 0], groups, mask)
+        both: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(*arguments)
+        return both[:2]
+    padding = [kernel // 2] * 2
+    found_x = _gradient("x", gradient_BDHW, x_BDHW, weight_D1KK, groups, padding) if of_x else None
+    if not of_weight:
+        return found_x, None
+    if wide:
+        return found_x, _by_columns(gradient_BDHW, x_BDHW, groups, kernel)
+    return found_x, _gradient("weight", gradient_BDHW, x_BDHW, weight_D1KK, groups, padding)
 
 
 def _by_columns(gradient_BDHW: Tensor, x_BDHW: Tensor, groups: int, kernel: int) -> Tensor:

@@ -17,7 +17,7 @@ def parities(x_BCHW: Tensor) -> Tensor:
     batch, channels, height, width = x_BCHW.shape
     # Channels go last before the split, so that the gradient is put together in channels_last too.
     parts = x_BCHW.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2, channels).permute(2, 4, 0, 1, 3, 5)
-    return parts.reshape(4 * batch, height // 2, width // 2, channels).permute(0, 3, 1, 2)
+    return parts.contiguous().view(4 * batch, height // 2, width // 2, channels).permute(0, 3, 1, 2)
 
 
 def from_parities(x: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ def from_parities(x: Tensor) -> Tensor:
     """
     images, channels, height, width = x.shape
     parts = x.permute(0, 2, 3, 1).reshape(2, 2, images // 4, height, width, channels).permute(2, 3, 0, 4, 1, 5)
-    return parts.reshape(images // 4, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
+    return parts.contiguous().view(images // 4, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
 
 
 def every_second(x_BCHW: Tensor, first: int = 0) -> Tensor:
@@ -42,3 +42,18 @@ def every_second(x_BCHW: Tensor, first: int = 0) -> Tensor:
     if x_BCHW.is_contiguous(memory_format=torch.channels_last):
         return x_BCHW.permute(0, 2, 3, 1)[:, first::2, first::2].permute(0, 3, 1, 2)
     return x_BCHW[:, :, first::2, first::2]
+
+
+def diagonal_parities(x_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """The images of even rows and columns, and of odd rows and columns, (B, C, H/2, W/2) each.
+
+    Their gradients are put together at once, in the layout of the images.
+
+    Example:
+        >>> [image.flatten().tolist() for image in diagonal_parities(torch.arange(4.0).view(1, 1, 2, 2))]
+        [[0.0], [3.0]]
+    """
+    batch, channels, height, width = x_BCHW.shape
+    split = x_BCHW.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2, channels)
+    even, odd = split.diagonal(dim1=2, dim2=4).unbind(-1)
+    return even.permute(0, 3, 1, 2), odd.permute(0, 3, 1, 2)

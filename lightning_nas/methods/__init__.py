@@ -5,6 +5,7 @@ from lightning_nas.methods.enas import EnasSearch
 from lightning_nas.methods.evolution import EvolutionSearch
 from lightning_nas.methods.gdas import GdasSearch, GumbelHard
 from lightning_nas.methods.nasnet import NasnetSearch
+from lightning_nas.methods.pareto import ParetoSearch
 from lightning_nas.methods.random_search import RandomSearch
 from lightning_nas.methods.random_sharing import RandomSharingSearch
 from lightning_nas.methods.reinforce import ReinforceSearch
@@ -17,6 +18,7 @@ __all__ = [
     "GdasSearch",
     "GumbelHard",
     "NasnetSearch",
+    "ParetoSearch",
     "RandomSearch",
     "RandomSharingSearch",
     "ReinforceSearch",

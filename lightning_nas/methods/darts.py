@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from lightning_nas.cost import Budget, ExpectedCost
 from lightning_nas.optimizer import Adam, Sgd
 from lightning_nas.relaxation import Softmax
 from lightning_nas.search.differentiable import DifferentiableSearch, Extraction
@@ -39,6 +40,8 @@ class DartsSearch(DifferentiableSearch):
         extraction: Extraction | None = None,
         epsilon: float = 0.01,
         warmup_epochs: int = 0,
+        budget: Budget | None = None,
+        expected_cost: ExpectedCost | None = None,
     ) -> None:
         relaxation = Softmax()
         super().__init__(
@@ -54,4 +57,6 @@ class DartsSearch(DifferentiableSearch):
             extraction,
             epsilon,
             warmup_epochs,
+            budget,
+            expected_cost,
         )

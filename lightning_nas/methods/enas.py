@@ -7,6 +7,7 @@ authors' code, https://github.com/melodyguan/enas.
 from __future__ import annotations
 
 from lightning_nas.controller import LstmController, PolicyRule, Reinforce
+from lightning_nas.cost import Budget
 from lightning_nas.derivation import Derivation
 from lightning_nas.optimizer import Adam, Sgd
 from lightning_nas.reward import Reward
@@ -60,6 +61,7 @@ class EnasSearch(WeightSharingSearch):
         clip: float | None = 5.0,
         epochs: int | None = None,
         round_size: int = 10,
+        budget: Budget | None = None,
     ) -> None:
         controller = LstmController(
             space,
@@ -72,4 +74,4 @@ class EnasSearch(WeightSharingSearch):
             tanh_constant=tanh_constant,
             op_tanh_reduce=op_tanh_reduce,
         )
-        super().__init__(controller, skeleton, derivation, reward, task, optimizer, clip, epochs, round_size)
+        super().__init__(controller, skeleton, derivation, reward, task, optimizer, clip, epochs, round_size, budget)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 
+from lightning_nas.cost import Budget, ExpectedCost
 from lightning_nas.edge import Architecture, EdgeWeights
 from lightning_nas.functional.relax import gumbel_noise, hard_gumbel_softmax
 from lightning_nas.optimizer import Adam, Sgd
@@ -77,6 +78,8 @@ class GdasSearch(DifferentiableSearch):
         epochs: int | None = None,
         extraction: Extraction | None = None,
         warmup_epochs: int = 0,
+        budget: Budget | None = None,
+        expected_cost: ExpectedCost | None = None,
     ) -> None:
         inactive = space.inactive_gradient if inactive_gradient is None else inactive_gradient
         relaxation = GumbelHard(temperature, inactive)
@@ -91,4 +94,6 @@ class GdasSearch(DifferentiableSearch):
             epochs=epochs,
             extraction=extraction,
             warmup_epochs=warmup_epochs,
+            budget=budget,
+            expected_cost=expected_cost,
         )

@@ -35,7 +35,7 @@ class NasnetSearch(MultiTrialSearch):
         reward: None is the validation accuracy after the last epoch.
         trials: as in `MultiTrialSearch`.
         round_size: as in `MultiTrialSearch`.
-        **settings: `task`, `max_seconds`, `max_failures` and `filename` of `MultiTrialSearch`.
+        **settings: `task`, `max_seconds`, `max_failures`, `filename` and `budget` of `MultiTrialSearch`.
 
     Example:
         >>> from lightning_nas import FitEvaluator

@@ -5,6 +5,7 @@ Source: Li & Talwalkar, "Random Search and Reproducibility for Neural Architectu
 
 from __future__ import annotations
 
+from lightning_nas.cost import Budget
 from lightning_nas.derivation import Derivation
 from lightning_nas.optimizer import Sgd
 from lightning_nas.sampler import UniformSampler
@@ -27,6 +28,7 @@ class RandomSharingSearch(WeightSharingSearch):
         optimizer: as in `WeightSharingSearch`; the default is NAS-Bench-201's, of 250 epochs.
         clip: as in `WeightSharingSearch`.
         epochs: as in `WeightSharingSearch`.
+        budget: as in `WeightSharingSearch`.
 
     Example:
         >>> from lightning_nas.spaces import NasBench201Space
@@ -44,6 +46,8 @@ class RandomSharingSearch(WeightSharingSearch):
         optimizer: Sgd = Sgd(lr=0.025, lr_min=0.001, nesterov=True, weight_decay=5e-4),
         clip: float | None = 5.0,
         epochs: int | None = None,
+        budget: Budget | None = None,
     ) -> None:
         derivation = derivation or Derivation(candidates=100, batches=10, every=0)
-        super().__init__(UniformSampler(space), skeleton, derivation, None, task, optimizer, clip, epochs)
+        sampler = UniformSampler(space)
+        super().__init__(sampler, skeleton, derivation, None, task, optimizer, clip, epochs, budget=budget)

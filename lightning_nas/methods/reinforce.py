@@ -36,7 +36,7 @@ class ReinforceSearch(MultiTrialSearch):
         reward: None is the best validation accuracy of the last five epochs, cubed.
         trials: as in `MultiTrialSearch`.
         round_size: as in `MultiTrialSearch`.
-        **settings: `task`, `max_seconds`, `max_failures` and `filename` of `MultiTrialSearch`.
+        **settings: `task`, `max_seconds`, `max_failures`, `filename` and `budget` of `MultiTrialSearch`.
 
     Example:
         >>> from lightning_nas import FitEvaluator

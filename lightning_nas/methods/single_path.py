@@ -5,6 +5,7 @@ Source: Guo et al., "Single Path One-Shot Neural Architecture Search with Unifor
 
 from __future__ import annotations
 
+from lightning_nas.cost import Budget
 from lightning_nas.derivation import Derivation
 from lightning_nas.optimizer import Sgd
 from lightning_nas.sampler import RegularizedEvolution, UniformSampler
@@ -33,6 +34,7 @@ class SinglePathSearch(WeightSharingSearch):
         optimizer: as in `WeightSharingSearch`.
         clip: as in `WeightSharingSearch`.
         epochs: as in `WeightSharingSearch`.
+        budget: as in `WeightSharingSearch`; the evolution mutates again what would break a limit.
 
     Example:
         >>> from lightning_nas.spaces import NasBench201Space
@@ -55,7 +57,9 @@ class SinglePathSearch(WeightSharingSearch):
         optimizer: Sgd = Sgd(lr=0.025, lr_min=0.001, nesterov=True, weight_decay=5e-4),
         clip: float | None = 5.0,
         epochs: int | None = None,
+        budget: Budget | None = None,
     ) -> None:
         evolution = RegularizedEvolution(space, population, sample)
         derivation = Derivation(candidates, batches, every, "recalibrated", recalibrate, evolution)
-        super().__init__(UniformSampler(space), skeleton, derivation, None, task, optimizer, clip, epochs)
+        sampler = UniformSampler(space)
+        super().__init__(sampler, skeleton, derivation, None, task, optimizer, clip, epochs, budget=budget)

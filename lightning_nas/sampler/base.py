@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lightning_nas.config import Configurable
 from lightning_nas.functional.schedule import value_at
 from lightning_nas.genotype import Genotype
+from lightning_nas.objectives import Objectives
 from lightning_nas.optimizer import Adam
 from lightning_nas.space import SearchSpace
 from lightning_nas.trial import Fidelity, Proposal, Trial
@@ -36,6 +37,8 @@ class Sampler(nn.Module, Configurable, ABC):
 
     optimizer: Adam | None = None
     """Of the parameters, for samplers that have some."""
+    objectives: Objectives | None = None
+    """For samplers that learn from several metrics instead of the reward."""
 
     def __init__(
         self,
@@ -71,7 +74,10 @@ class Sampler(nn.Module, Configurable, ABC):
         """The child of one trial; called for each of a round, before any of them is evaluated."""
 
     def tell(self, trials: Sequence[Trial]) -> None:
-        """Learn what became of all children of a round, in the order of their numbers; failed ones have no reward."""
+        """Learn what became of all children of a round, in the order of their numbers.
+
+        Failed ones, and those that were refused since they break a limit, have no reward.
+        """
         self.told += len(trials)
 
     def losses(self, trials: Sequence[Trial]) -> Iterator[Tensor]:  # noqa: ARG002 - for those that learn by gradients

@@ -22,8 +22,8 @@ Member = tuple[int, Genotype, float]
 class RegularizedEvolution(Sampler):
     """Mutates the best of a random sample of the last children that worked; the first ones are drawn uniformly.
 
-    A failed trial does not enter the population. The parent of a proposal is the trial that was mutated, so that its
-    weights can be inherited.
+    A trial that failed, or was refused, does not enter the population. The parent of a proposal is the trial that was
+    mutated, so that its weights can be inherited.
 
     Args:
         space: where to search.

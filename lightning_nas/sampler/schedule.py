@@ -24,7 +24,7 @@ class WrappedSampler(Sampler):
 
     def __init__(self, sampler: Sampler) -> None:
         super().__init__(sampler.space, sampler.fidelity)
-        self.sampler, self.optimizer = sampler, sampler.optimizer
+        self.sampler, self.optimizer, self.objectives = sampler, sampler.optimizer, sampler.objectives
 
     def tell(self, trials: Sequence[Trial]) -> None:
         """Both learn."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 
 from lightning.pytorch import Callback
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from lightning_nas.cost import Budget, Costing
 from lightning_nas.genotype import Genotype
 from lightning_nas.module import GuardedModule
 from lightning_nas.skeleton import Skeleton
@@ -24,16 +26,29 @@ class SearchModule(GuardedModule, ABC):
         skeleton: sizes of the networks that are trained while searching.
         task: loss and metric.
         epochs: horizon of the schedules; None takes `Trainer.max_epochs`.
+        budget: costs that are reported, and limits that the result keeps; None: none.
     """
 
-    def __init__(self, space: SearchSpace, skeleton: Skeleton, task: Task, epochs: int | None = None) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        skeleton: Skeleton,
+        task: Task,
+        epochs: int | None = None,
+        budget: Budget | None = None,
+    ) -> None:
         super().__init__(skeleton, task, epochs)
-        self.space = space
+        self.space, self.budget = space, budget
         self.automatic_optimization = False
 
     @abstractmethod
     def derive(self) -> Genotype:
-        """The best architecture at present; cheap, and without effect on the search."""
+        """The best architecture at present, within the budget; cheap, and without effect on the search."""
+
+    @cached_property
+    def costing(self) -> Costing:
+        """What genotypes cost, and whether they keep the limits of the budget."""
+        return Costing(self.budget, self.space, self.skeleton)
 
     def configure_callbacks(self) -> Sequence[Callback] | Callback:
         """No callbacks; the first hook of a run, where settings that would be ignored or break are refused.
@@ -56,6 +71,11 @@ class SearchModule(GuardedModule, ABC):
             raise MisconfigurationException(
                 "Trainer(precision='16-mixed') would need a loss scaler around the architecture gradient: "
                 "use 'bf16-mixed' or '32-true'."
+            )
+        if getattr(trainer.strategy, "_layer_sync", None) is not None:  # Lightning has no public name for it
+            raise MisconfigurationException(
+                "Trainer(sync_batchnorm=True) replaces norms whose statistics a search has to choose, those of the "
+                "batch or the running ones: leave it out, and give each device a batch_size that its norms can do with."
             )
         if not isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy)):
             raise MisconfigurationException(

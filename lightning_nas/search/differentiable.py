@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, Literal
 
+import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lightning_nas.cost import Budget, Costing, ExpectedCost
+from lightning_nas.cost.within import most_probable
 from lightning_nas.edge import Architecture
 from lightning_nas.functional.gradients import frozen, gradients
 from lightning_nas.functional.relax import entropy
 from lightning_nas.functional.seeding import generator
 from lightning_nas.functional.unrolled import SgdStep, unrolled_gradient
 from lightning_nas.genotype import Genotype
-from lightning_nas.optimizer import Adam, Sgd
+from lightning_nas.optimizer import Adam, Sgd, parameters_of
 from lightning_nas.parallel import average_tensors
 from lightning_nas.relaxation import Parameters, Relaxation
+from lightning_nas.search.budgeted import check_budget
+from lightning_nas.search.cost_loss import CostLoss
 from lightning_nas.search.supernet import SupernetSearch
 from lightning_nas.skeleton import Skeleton
 from lightning_nas.space import SupernetSpace
@@ -50,6 +56,8 @@ class DifferentiableSearch(SupernetSearch):
             over kinks of ReLU and max pooling: it measures a smoothed curvature, not the exact second derivative.
         warmup_epochs: epochs at the start in which the weights alone are trained (PC-DARTS: 15). The parameter-free
             candidates are the better ones while the others are untrained, and collect weight that they keep.
+        budget: costs that are reported, and limits: the result is the most probable genotype that keeps them.
+        expected_cost: pulls the architecture to a cost while it is searched.
 
     Raises:
         ValueError: an argument is out of range.
@@ -69,8 +77,10 @@ class DifferentiableSearch(SupernetSearch):
         extraction: Extraction | None = None,
         epsilon: float = 0.01,
         warmup_epochs: int = 0,
+        budget: Budget | None = None,
+        expected_cost: ExpectedCost | None = None,
     ) -> None:
-        super().__init__(space, skeleton, task, optimizer, clip, epochs)
+        super().__init__(space, skeleton, task, optimizer, clip, epochs, budget)
         if order not in (1, 2):
             raise ValueError(f"{type(self).__name__}(order={order}): give 1 or 2.")
         if epsilon <= 0:
@@ -78,7 +88,7 @@ class DifferentiableSearch(SupernetSearch):
         if warmup_epochs < 0:
             raise ValueError(f"{type(self).__name__}(warmup_epochs={warmup_epochs}): give a number of 0 or more.")
         self.epsilon, self.warmup_epochs = epsilon, warmup_epochs
-        self.order, self.extraction = order, extraction
+        self.order, self.extraction, self.expected_cost = order, extraction, expected_cost
         self.architecture_optimizer = architecture_optimizer
         self.relaxation = relaxation
         self.architecture = nn.ModuleDict(
@@ -101,8 +111,28 @@ class DifferentiableSearch(SupernetSearch):
         return {name: self.relaxation.probabilities(group) for name, group in self.architecture_parameters.items()}
 
     def derive(self) -> Genotype:
-        probabilities = {name: value.cpu() for name, value in self.probabilities().items()}
+        """What is extracted from the probabilities, or the most probable genotype that keeps the limits."""
+        probabilities = self._probabilities()
+        return most_probable(self.costing, probabilities, self._extract(probabilities), self._extract)
+
+    def _probabilities(self) -> dict[str, Tensor]:
+        return {name: value.cpu() for name, value in self.probabilities().items()}
+
+    def _extract(self, probabilities: Mapping[str, Tensor]) -> Genotype:
         return self.extraction(probabilities, self.space) if self.extraction else self.space.discretize(probabilities)
+
+    @cached_property
+    def costing(self) -> Costing:
+        """What genotypes cost, in the budget's costs and the expected one."""
+        also = [] if self.expected_cost is None else [self.expected_cost.cost]
+        return Costing(self.budget, self.space, self.skeleton, also)
+
+    @cached_property
+    def cost_loss(self) -> CostLoss | None:
+        """The expected cost's term of the architecture loss."""
+        if self.expected_cost is None:
+            return None
+        return CostLoss(self.expected_cost, self.costing, lambda: self._extract(self._probabilities()))
 
     def draw(self, purpose: str, batch_idx: int) -> Architecture:
         source = generator(self.seed, "relaxation", purpose, self.current_epoch, batch_idx)
@@ -110,6 +140,17 @@ class DifferentiableSearch(SupernetSearch):
         return architecture
 
     # --- training ---------------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Refuse data of another form, limits that nothing keeps, and a target out of reach.
+
+        Raises:
+            MisconfigurationException: names the argument, its value and the remedy.
+        """
+        super().setup(stage)
+        check_budget(type(self).__name__, self.costing, additive=True)
+        if self.cost_loss is not None:
+            self.cost_loss.check()
 
     def on_fit_start(self) -> None:
         """Refuse data that is not split in two, and a warm-up that leaves no epoch for the architecture.
@@ -151,19 +192,19 @@ class DifferentiableSearch(SupernetSearch):
     def _architecture_step(
         self, batch: Any, batch_idx: int, weight_optimizer: LightningOptimizer, optimizer: LightningOptimizer
     ) -> Tensor:
-        alphas = list(self.architecture.parameters())
+        alphas = parameters_of(optimizer.optimizer)
+        weights = parameters_of(weight_optimizer.optimizer)
 
         def val_loss() -> Tensor:
             loss = self._loss(batch["val"], "architecture", batch_idx)
-            return loss + self.relaxation.penalty(self.architecture_parameters).to(loss)
+            return loss + self._penalty().to(loss)
 
         if self.order == 1:
-            with frozen(self.supernet.parameters()):
+            with frozen(weights):
                 loss = val_loss()
                 found = gradients(loss, alphas)
             found = average_tensors(found, self.trainer.strategy)
         else:
-            weights = list(self.supernet.parameters())
             loss, found = unrolled_gradient(
                 lambda: self._loss(batch["train"], "architecture", batch_idx),
                 val_loss,
@@ -179,7 +220,15 @@ class DifferentiableSearch(SupernetSearch):
         optimizer.optimizer.step()
         return loss.detach()
 
-    def _virtual_step(self, weights: list[nn.Parameter], optimizer: Optimizer) -> SgdStep:
+    def _penalty(self) -> Tensor:
+        """What the architecture loss has besides the task's."""
+        found = self.relaxation.penalty(self.architecture_parameters)
+        return found if self.cost_loss is None else found + self.cost_loss(self._distributions())
+
+    def _distributions(self) -> dict[str, Tensor]:
+        return {name: self.relaxation.distribution(group) for name, group in self.architecture_parameters.items()}
+
+    def _virtual_step(self, weights: list[Tensor], optimizer: Optimizer) -> SgdStep:
         buffers = [optimizer.state[weight].get("momentum_buffer") for weight in weights]
         s = self.optimizer
         return SgdStep(optimizer.param_groups[0]["lr"], s.momentum, s.weight_decay, s.nesterov, buffers)
@@ -188,6 +237,9 @@ class DifferentiableSearch(SupernetSearch):
         super().on_train_epoch_end()
         for name, probabilities in self.probabilities().items():
             self.log(f"search/entropy/{name}", entropy(probabilities), sync_dist=True)
+        if self.cost_loss is not None:
+            with torch.no_grad():
+                self.log("search/cost", self.cost_loss.expectation(self._distributions()).float(), sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         weights = self.optimizer.build(self.supernet.parameters())

@@ -15,6 +15,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from typing_extensions import TypedDict, override
 
+from lightning_nas.cost import Budget
 from lightning_nas.evaluator import Evaluator, Job
 from lightning_nas.functional.gradients import gradients
 from lightning_nas.functional.seeding import derive_seed, generator
@@ -23,6 +24,7 @@ from lightning_nas.parallel import Exchange, average_tensors
 from lightning_nas.reward import MetricReward, Reward
 from lightning_nas.sampler import Sampler
 from lightning_nas.search.base import SearchModule
+from lightning_nas.search.budgeted import check_budget, nearest, nothing_fits
 from lightning_nas.search.progress import Progress
 from lightning_nas.search.refusals import check_numbers, check_trainer, refuse_data
 from lightning_nas.search.ticks import Ticks
@@ -42,6 +44,7 @@ class TrialSettings(TypedDict, total=False):
     max_seconds: float | None
     max_failures: int
     filename: str
+    budget: Budget | None
 
 
 class MultiTrialSearch(SearchModule):
@@ -51,6 +54,9 @@ class MultiTrialSearch(SearchModule):
     so the result does not depend on the number of ranks. Every finished trial is appended to a file; trials that stand
     there are not evaluated again, so a search that was killed goes on when it is started again, with or without a
     checkpoint, and ends as the unbroken one.
+
+    What a child costs is among its metrics, under the names of the budget's costs. One that breaks a limit is refused
+    before it is trained: its trial counts, has a reason and no reward, and is no failure.
 
     Args:
         sampler: proposes children and learns.
@@ -63,6 +69,7 @@ class MultiTrialSearch(SearchModule):
         max_seconds: stop after the round in which the children's cost reaches it.
         max_failures: stop when so many children in a row have failed.
         filename: of the trials; a relative path lies in the trainer's log folder.
+        budget: what children may cost; None: anything.
 
     Raises:
         ValueError: a number out of range, or trials that are not whole rounds.
@@ -88,15 +95,17 @@ class MultiTrialSearch(SearchModule):
         max_seconds: float | None = None,
         max_failures: int = 5,
         filename: str = "trials.jsonl",
+        budget: Budget | None = None,
     ) -> None:
-        super().__init__(sampler.space, skeleton or sampler.space.skeleton(), task or Classification())
+        skeleton = skeleton or sampler.space.skeleton()
+        super().__init__(sampler.space, skeleton, task or Classification(), budget=budget)
         check_numbers(type(self).__name__, trials, round_size, max_seconds, max_failures)
         self.sampler, self.evaluator, self.reward = sampler, evaluator, reward or MetricReward()
         self.trials, self.round_size = trials, round_size
         self.max_seconds, self.filename = max_seconds, filename
         # Lightning counts steps by optimizers, and DDP refuses a module without parameters: one step of this a trial.
         self.counter = nn.Parameter(torch.zeros(()))
-        self.progress = Progress(max_failures)
+        self.progress = Progress(max_failures, sampler.objectives)
         self._found: frozenset[int] = frozenset()  # trials of an earlier run
         self._tick, self._proposals = 0, list[Proposal]()
         self._earlier_file = ""
@@ -107,8 +116,13 @@ class MultiTrialSearch(SearchModule):
 
     @property
     def best(self) -> Trial | None:
-        """The best trial so far; None before the first that did not fail."""
+        """The best trial so far; None before the first that was evaluated without failure."""
         return self.progress.best
+
+    @property
+    def front(self) -> list[Trial]:
+        """The trials so far that no other beats in all objectives of the sampler; if it has none, the best trial."""
+        return list(self.progress.front)
 
     @property
     def spent(self) -> float:
@@ -116,10 +130,11 @@ class MultiTrialSearch(SearchModule):
         return self.progress.spent
 
     def derive(self) -> Genotype:
-        """The genotype of the best trial, or a random one before the first."""
+        """The genotype of the best trial, or a random one within the limits before the first."""
         if self.best is not None:
             return self.best.genotype
-        return self.space.sample(generator(self.seed, "derive"))
+        source = generator(self.seed, "derive")
+        return nearest(lambda _: [Proposal(self.space.sample(source))], self.costing).genotype
 
     # --- before the search ------------------------------------------------------------------------------------------
 
@@ -133,14 +148,15 @@ class MultiTrialSearch(SearchModule):
         return super().configure_callbacks()
 
     def setup(self, stage: str) -> None:
-        """Refuse data given to the outer fit, and a space that the evaluator cannot evaluate.
+        """Refuse data given to the outer fit, a space that the evaluator cannot evaluate, and an impossible budget.
 
         Raises:
-            MisconfigurationException: the data would replace the trials.
+            MisconfigurationException: the data would replace the trials, or nothing keeps the limits.
         """
         if self.trainer.datamodule is not None:  # type: ignore[attr-defined]
             raise refuse_data(type(self).__name__, "a datamodule")
         self.evaluator.check(self.space, self.skeleton)
+        check_budget(type(self).__name__, self.costing)
 
     def train_dataloader(self) -> Ticks:
         """One batch for each trial that a rank evaluates."""
@@ -161,7 +177,8 @@ class MultiTrialSearch(SearchModule):
         """Read the trials that an interrupted run has left."""
         folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
         exchange = Exchange(self.trainer.strategy)
-        runner = TrialRunner(self.evaluator, self.reward, self._job, folder / Path(self.filename).expanduser())
+        path = folder / Path(self.filename).expanduser()
+        runner = TrialRunner(self.evaluator, self.reward, self._job, path, self.costing)
         if self.global_rank == 0:
             runner.read(self._earlier_file)
         runner.known = exchange.gather(runner.known)[0]
@@ -194,6 +211,8 @@ class MultiTrialSearch(SearchModule):
             index = self._tick * self.trainer.world_size + self.global_rank
             if index < self.round_size:
                 trial = self.runner.trial(first + index, self._proposals[index], first)
+                if self.sampler.objectives is not None:
+                    self.sampler.objectives.point_of(trial)  # a metric that is missing shows with the first child
                 if trial.reward is not None:
                     self.log("search/reward", trial.reward, prog_bar=True, logger=False, batch_size=1)
             self._tick += 1
@@ -251,6 +270,9 @@ class MultiTrialSearch(SearchModule):
 
     def _log_trial(self, trial: Trial) -> None:
         figures = {"seconds": trial.seconds, "failed": float(trial.status == "failed"), **self.sampler.figures()}
+        figures |= {name: trial.metrics[name] for name in self.costing.costs if name in trial.metrics}
+        if self.costing.limits:
+            figures["refused"] = float(trial.status == "refused")
         if trial.reward is not None:
             figures["reward"] = trial.reward
         if self.best is not None and self.best.reward is not None:
@@ -260,7 +282,14 @@ class MultiTrialSearch(SearchModule):
             logger.log_metrics({f"search/{name}": value for name, value in figures.items()}, step=trial.id)
 
     def on_train_end(self) -> None:
-        """Say how long ranks have waited for each other."""
+        """Say how long ranks have waited for each other.
+
+        Raises:
+            NothingFitsError: every child was over a limit.
+        """
+        refused = [trial.genotype for trial in self.runner.known.values() if trial.status == "refused"]
+        if self.best is None and refused:
+            raise nothing_fits(self.costing, refused)
         if self._exchange is not None and self._exchange.ranks > 1:
             shares = self._exchange.waiting()
             each = ", ".join(f"rank {rank}: {share:.0%}" for rank, share in enumerate(shares))

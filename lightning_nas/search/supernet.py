@@ -12,8 +12,9 @@ from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 from typing_extensions import override
 
+from lightning_nas.cost import Budget
 from lightning_nas.edge import Architecture
-from lightning_nas.optimizer import Sgd
+from lightning_nas.optimizer import Sgd, parameters_of
 from lightning_nas.parallel import average_tensors
 from lightning_nas.search.base import SearchModule
 from lightning_nas.skeleton import NetworkOutput, Skeleton, batch_statistics
@@ -34,6 +35,7 @@ class SupernetSearch(SearchModule):
         optimizer: SGD of the weights with its schedule.
         clip: largest norm of the weights' gradient; None turns clipping off.
         epochs: horizon of the schedules; None takes `Trainer.max_epochs`.
+        budget: costs that are reported, and limits that the result keeps; None: none.
 
     Raises:
         ValueError: an argument is out of range.
@@ -47,8 +49,9 @@ class SupernetSearch(SearchModule):
         optimizer: Sgd,
         clip: float | None,
         epochs: int | None,
+        budget: Budget | None = None,
     ) -> None:
-        super().__init__(space, skeleton, task or Classification(), epochs)
+        super().__init__(space, skeleton, task or Classification(), epochs, budget)
         if clip is not None and clip <= 0:
             raise ValueError(f"{type(self).__name__}(clip={clip}): give a positive number, or None for no clipping.")
         self.space: SupernetSpace = space
@@ -63,7 +66,7 @@ class SupernetSearch(SearchModule):
 
     def weight_step(self, batch: Any, batch_idx: int, optimizer: LightningOptimizer) -> Tensor:
         """One step of the weights on a training batch; its loss."""
-        weights = list(self.supernet.parameters())
+        weights = parameters_of(optimizer.optimizer)
         with torch.no_grad():
             architecture = self.draw("weights", batch_idx)
         loss = self.task.loss(self.supernet(self.inputs(batch), architecture), batch)
@@ -78,11 +81,18 @@ class SupernetSearch(SearchModule):
     @override
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         if self.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.supernet.parameters(), self.clip)
+            torch.nn.utils.clip_grad_norm_(parameters_of(optimizer), self.clip)
 
     def on_train_epoch_end(self) -> None:
         super().on_train_epoch_end()
         self.lr_schedulers().step()  # type: ignore[union-attr]
+        self._log_costs()
+
+    def _log_costs(self) -> None:
+        """What the genotype of now costs."""
+        if self.costing.costs:
+            for name, figure in self.costing.figures(self.derive()).items():
+                self.log(f"search/{name}", figure, sync_dist=True)
 
     def on_validation_epoch_start(self) -> None:
         super().on_validation_epoch_start()

@@ -10,26 +10,35 @@ from pathlib import Path
 import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from lightning_nas.cost import Costing
 from lightning_nas.evaluator import Evaluator, Job
 from lightning_nas.reward import Reward
+from lightning_nas.search.budgeted import contradiction
 from lightning_nas.search.trial_file import TrialFile
-from lightning_nas.trial import Proposal, Trial
+from lightning_nas.trial import Evaluation, Proposal, Trial
 
 
 class TrialRunner:
-    """Evaluates the trials of a search, each once, and writes it down at once.
+    """Evaluates the trials of a search, each once, and writes it down at once; one over a limit is refused instead.
 
     Args:
         evaluator: says what a child is worth.
         reward: makes one number of it.
         job: what is to be evaluated, for the number of a trial, its proposal and the first number of its round.
         path: of the trials file.
+        costing: what children cost, which is added to their metrics, and the limits.
     """
 
     def __init__(
-        self, evaluator: Evaluator, reward: Reward, job: Callable[[int, Proposal, int], Job], path: Path
+        self,
+        evaluator: Evaluator,
+        reward: Reward,
+        job: Callable[[int, Proposal, int], Job],
+        path: Path,
+        costing: Costing,
     ) -> None:
         self.evaluator, self.reward, self.job, self.file = evaluator, reward, job, TrialFile(path)
+        self.costing = costing
         self.known: dict[int, Trial] = {}
         """All finished trials by number."""
 
@@ -65,13 +74,22 @@ class TrialRunner:
                 f"{self.file.path} holds another trial {number} than this search would make: it is of a search with "
                 "other settings or another seed. Give another folder or filename, or move the file away."
             )
+        elif differs := contradiction(self.costing, found):
+            raise MisconfigurationException(
+                f"{self.file.path} holds a trial {number}, {differs}: it is of a search with another budget. Give that "
+                "budget, or another folder or filename, or move the file away."
+            )
         return found
 
     def _evaluate(self, job: Job) -> Trial:
         begin, known = time.perf_counter(), (job.trial, job.proposal, job.seed)
         try:
-            job.space.check(job.proposal.genotype)
+            genotype = job.space.check(job.proposal.genotype)
+            costs = self.costing.figures(genotype)
+            if refusal := self.costing.refusal(genotype):
+                return Trial(*known, "refused", None, 0.0, costs, reason=refusal)
             found = self.evaluator.evaluate(job)
+            found = Evaluation({**found.metrics, **costs}, found.curves, found.seconds)
             reward = self.reward(found)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in a child is the child's failure
             if torch.cuda.is_available():

@@ -13,6 +13,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from typing_extensions import override
 
+from lightning_nas.cost import Budget
 from lightning_nas.derivation import Derivation
 from lightning_nas.edge import Architecture
 from lightning_nas.functional.gradients import gradients
@@ -24,6 +25,7 @@ from lightning_nas.parallel import average_tensors
 from lightning_nas.path_score import Path, evaluating, score_path
 from lightning_nas.reward import MetricReward, Reward
 from lightning_nas.sampler import Sampler
+from lightning_nas.search.budgeted import check_budget, check_reward, fitting, nearest, nothing_fits
 from lightning_nas.search.candidates import write_candidates
 from lightning_nas.search.phase_refusals import check_limits, check_phases
 from lightning_nas.search.supernet import SupernetSearch
@@ -45,6 +47,10 @@ class WeightSharingSearch(SupernetSearch):
     path that was drawn runs. The result is derived from validation images: see `Derivation`. All scored candidates are
     written to `candidates/epoch_<n>.csv` in the log folder and shown in TensorBoard.
 
+    What a path costs is among its metrics, under the names of the budget's costs. Weights are trained, and candidates
+    scored, on paths that keep the limits alone: the sampler is asked again for what does not (Guo et al., ECCV 2020,
+    sample uniformly under a constraint). One that it draws to learn from is refused instead of scored.
+
     Args:
         sampler: draws the paths and learns.
         skeleton: sizes of the supernet.
@@ -55,6 +61,7 @@ class WeightSharingSearch(SupernetSearch):
         clip: as in `SupernetSearch`.
         epochs: as in `SupernetSearch`.
         round_size: rewards that the sampler learns from at once.
+        budget: costs that are reported, and limits that the result keeps; None: none.
 
     Raises:
         ValueError: an argument is out of range, or the sampler's space has no supernet.
@@ -79,6 +86,7 @@ class WeightSharingSearch(SupernetSearch):
         clip: float | None = 5.0,
         epochs: int | None = None,
         round_size: int = 10,
+        budget: Budget | None = None,
     ) -> None:
         if not isinstance(sampler.space, SupernetSpace):
             raise ValueError(
@@ -87,7 +95,7 @@ class WeightSharingSearch(SupernetSearch):
             )
         if round_size < 1:
             raise ValueError(f"{type(self).__name__}(round_size={round_size}): give at least 1.")
-        super().__init__(sampler.space, skeleton, task, optimizer, clip, epochs)
+        super().__init__(sampler.space, skeleton, task, optimizer, clip, epochs, budget)
         self.sampler, self.derivation = sampler, derivation or Derivation()
         self.reward, self.round_size = reward or MetricReward(), round_size
         self.candidates: tuple[Trial, ...] = ()
@@ -98,22 +106,44 @@ class WeightSharingSearch(SupernetSearch):
 
     # --- what is searched -------------------------------------------------------------------------------------------
 
-    def sample(self, purpose: str, number: int, count: int = 1) -> list[Proposal]:
-        """Paths for a purpose in a batch: the same on all ranks, and when they are asked for again."""
+    def sample(self, purpose: str, number: int, count: int = 1, attempt: int = 0) -> list[Proposal]:
+        """Paths for a purpose in a batch: the same on all ranks, and when they are asked for again.
+
+        Args:
+            purpose: what for.
+            number: of the batch.
+            count: how many.
+            attempt: 1, 2, ... give others.
+        """
+        return self._ask(self.sampler, count, attempt, "path", purpose, self.current_epoch, number)
+
+    def _ask(self, sampler: Sampler, count: int, attempt: int, *keys: int | str) -> list[Proposal]:
+        again = [attempt] if attempt else []
         with undisturbed():
-            source = generator(self.seed, "path", purpose, self.current_epoch, number)
-            return self.sampler.ask(count, generator=source)
+            return sampler.ask(count, generator=generator(self.seed, *keys, *again))
 
     def draw(self, purpose: str, batch_idx: int) -> Architecture:
-        return self.space.path(self.sample(purpose, batch_idx)[0].genotype)
+        """A path within the limits, or of many the one that misses them least."""
+        found = nearest(lambda attempt: self.sample(purpose, batch_idx, attempt=attempt), self.costing)
+        return self.space.path(found.genotype)
 
     def derive(self) -> Genotype:
         """The best candidate of the last derivation; before the first one a path of the sampler's."""
         if self.candidates:
             return self.candidates[0].genotype
-        return self.sampler.ask(1, generator=generator(self.seed, "derive"))[0].genotype
+        return nearest(lambda attempt: self._ask(self.sampler, 1, attempt, "derive"), self.costing).genotype
 
     # --- training ---------------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Refuse data of another form, limits that nothing keeps, and a reward without its costs.
+
+        Raises:
+            MisconfigurationException: names the argument, its value and the remedy.
+        """
+        super().setup(stage)
+        check_budget(type(self).__name__, self.costing, ranks=self.trainer.world_size)
+        check_reward(self.reward, self.costing)
 
     def on_fit_start(self) -> None:
         """Refuse data without the two phases, phases that do not fit the sampler, and a fit without validation.
@@ -158,6 +188,9 @@ class WeightSharingSearch(SupernetSearch):
             self._scoring = ExitStack()
             self._scoring.enter_context(evaluating(self.supernet, "batch"))
         proposal = self.sample("sampler", batch_idx)[0]
+        if not self.costing.fits(proposal.genotype):
+            self._round.append((proposal.genotype, torch.zeros((), device=self.device)))
+            return
         path = Path(self.supernet, self.space.path(proposal.genotype))
         self._round.append((proposal.genotype, score_path(path, [batch], self.task, self.skeleton, self.inputs)))
 
@@ -179,8 +212,11 @@ class WeightSharingSearch(SupernetSearch):
                 optimizer.step()
             self.sampler.tell(trials)
         self._round = []
-        rewards = [float(trial.reward or 0.0) for trial in trials]
-        self.log("search/reward", sum(rewards) / len(rewards), prog_bar=True, batch_size=1)
+        rewards = [trial.reward for trial in trials if trial.reward is not None]
+        if rewards:
+            self.log("search/reward", sum(rewards) / len(rewards), prog_bar=True, batch_size=1)
+        if self.costing.limits:
+            self.log("search/refused", 1.0 - len(rewards) / len(trials), batch_size=1)
         for name, value in self.sampler.figures().items():
             self.log(f"search/{name}", value, batch_size=1)
 
@@ -191,13 +227,17 @@ class WeightSharingSearch(SupernetSearch):
 
     def _trials(self, proposals: Sequence[Proposal], scores: Sequence[float], first: int | None = None) -> list[Trial]:
         first = self.sampler.told if first is None else first
-        name = f"val/{self.task.metric_name}"
-        found = []
-        for number, (proposal, score) in enumerate(zip(proposals, scores, strict=True), start=first):
-            metrics = {name: score}
-            reward = self.reward(Evaluation(metrics))
-            found.append(Trial(number, proposal, self.seed, "complete", reward, 0.0, metrics))
-        return found
+        return [
+            self._trial(number, proposal, score)
+            for number, (proposal, score) in enumerate(zip(proposals, scores, strict=True), start=first)
+        ]
+
+    def _trial(self, number: int, proposal: Proposal, score: float) -> Trial:
+        costs, refusal = self.costing.figures(proposal.genotype), self.costing.refusal(proposal.genotype)
+        if refusal:
+            return Trial(number, proposal, self.seed, "refused", None, 0.0, costs, reason=refusal)
+        metrics = {f"val/{self.task.metric_name}": score, **costs}
+        return Trial(number, proposal, self.seed, "complete", self.reward(Evaluation(metrics)), 0.0, metrics)
 
     def on_train_epoch_end(self) -> None:
         self._stop_scoring()
@@ -229,13 +269,24 @@ class WeightSharingSearch(SupernetSearch):
             return super().validate_supernet(inputs, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
+        """Derive the result, where it is due.
+
+        Raises:
+            NothingFitsError: no path that keeps the limits was found.
+        """
         batches, self._batches = self._batches, []
         trainer = self.trainer
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
-        if self.derivation.is_due(self.current_epoch, trainer.max_epochs or self.horizon):
-            self.candidates = tuple(best_trials(self._candidates(batches), self.derivation.candidates))
+        epochs = trainer.max_epochs or self.horizon
+        if not self.derivation.is_due(self.current_epoch, epochs):
+            return
+        found = tuple(best_trials(self._candidates(batches), self.derivation.candidates))
+        if found:
+            self.candidates = found
             write_candidates(trainer, self.space, self.candidates, self.current_epoch)
+        elif not self.candidates and self.current_epoch + 1 == epochs:
+            raise nothing_fits(self.costing, [self.derive()])
 
     def _candidates(self, batches: Sequence[Any]) -> list[Trial]:
         settings = self.derivation
@@ -246,9 +297,7 @@ class WeightSharingSearch(SupernetSearch):
                 training = list(training_batches(self.trainer, self, settings.recalibrate))
         found: list[Trial] = []
         with evaluating(self.supernet, settings.statistics), undisturbed():
-            while len(found) < settings.candidates:
-                source = generator(self.seed, "candidates", self.current_epoch, len(found))
-                proposals = sampler.ask(settings.round_size, generator=source)
+            while len(found) < settings.candidates and (proposals := self._within(sampler, len(found))):
                 paths = [Path(self.supernet, self.space.path(proposal.genotype)) for proposal in proposals]
                 scores = [self._path_score(path, batches, training) for path in paths]
                 trials = self._trials(proposals, self._averaged(scores), len(found))
@@ -256,6 +305,11 @@ class WeightSharingSearch(SupernetSearch):
                     sampler.tell(trials)
                 found += trials
         return found
+
+    def _within(self, sampler: Sampler, first: int) -> list[Proposal]:
+        """A round of candidates that keep the limits; fewer where the sampler finds no more."""
+        count, keys = self.derivation.round_size, ("candidates", self.current_epoch, first)
+        return fitting(lambda attempt: self._ask(sampler, count, attempt, *keys), self.costing, count)
 
     def _path_score(self, path: Path, batches: Sequence[Any], training: Sequence[Any]) -> Tensor:
         return score_path(path, batches, self.task, self.skeleton, self.inputs, training)

@@ -14,6 +14,7 @@ from lightning_nas.fan_out import SharedFanOut
 from lightning_nas.skeleton import Execution, Norm, Skeleton
 from lightning_nas.spaces.convolutions import FactorizedReduce, ReluConvNorm
 from lightning_nas.spaces.joined_width import JoinedFactorizedReduce, JoinedReluConvNorm, JoinedWidth
+from lightning_nas.spaces.statistics import moved_together
 
 
 class EdgeCell(nn.Module):
@@ -57,6 +58,10 @@ class EdgeCell(nn.Module):
         Raises:
             ValueError: no edge that is run leads to some state.
         """
+        with moved_together():
+            return self._states(inputs, weights)
+
+    def _states(self, inputs: Sequence[Tensor], weights: EdgeWeights | None) -> list[Tensor]:
         arriving: list[Tensor | None] = [*inputs, *([None] * (self.states - self.inputs))]
         for source, fan_out in enumerate(self._fan_outs):
             state = arriving[source]

@@ -13,6 +13,7 @@ from lightning_nas.skeleton import CellSkeleton, NetworkOutput
 from lightning_nas.spaces.cell import cifar_stem, global_average, imagenet_stem, laid_out, on_device
 from lightning_nas.spaces.checkpoint import run_cell
 from lightning_nas.spaces.joined_width import linear, pointwise_conv
+from lightning_nas.spaces.preparation import Preparation
 
 
 class AuxiliaryHead(nn.Module):
@@ -41,12 +42,17 @@ class AuxiliaryHead(nn.Module):
 class TwoInputCell(nn.Module):
     """Base of cells that read the last two cells.
 
-    `outputs` is the number of channels that they give: a `JoinedWidth` if it depends on the genotype.
+    `outputs` is the number of channels that they give: a `JoinedWidth` if it depends on the genotype. A cell that reads
+    its inputs by `preprocess0` and `preprocess1` alone, each with a method `rectified`, says so with `takes_prepared`:
+    then it may get what these give, with `prepared=True`.
     """
 
     outputs: int
+    takes_prepared = False
 
-    def forward(self, before_last: Tensor, last: Tensor, architecture: Architecture | None) -> Tensor:
+    def forward(
+        self, before_last: Tensor, last: Tensor, architecture: Architecture | None, prepared: bool = False
+    ) -> Tensor:
         raise NotImplementedError
 
 
@@ -84,6 +90,8 @@ class CellNetwork(nn.Module):
             if skeleton.auxiliary and index == skeleton.reductions[-1]:
                 self.auxiliary_head = AuxiliaryHead(last, skeleton)
         self.cells = nn.ModuleList(cells)
+        fast = skeleton.execution == "fan_out" and not skeleton.checkpoint_cells
+        self.prepares = fast and all(cell.takes_prepared for cell in cells)
         self.classifier = linear(last, skeleton.classes)
 
     def readers(self) -> Iterator[tuple[int, str]]:
@@ -107,9 +115,24 @@ class CellNetwork(nn.Module):
             last = self.stem1(before_last)
         else:
             before_last = last = self.stem(images)
+        preparation = self._preparation(before_last, last) if self.training and self.prepares else None
         auxiliary = None
         for index, cell in enumerate(self.cells):
-            before_last, last = last, run_cell(cell, self.skeleton, before_last, last, architecture)
+            if preparation is None:
+                before_last, last = last, run_cell(cell, self.skeleton, before_last, last, architecture)
+            else:
+                last = cell(*preparation.take(index), architecture, prepared=True)
+                preparation.give(last, [(index + 1, 1), (index + 2, 0)])
             if self.training and self.auxiliary_head is not None and index == self.skeleton.reductions[-1]:
                 auxiliary = self.auxiliary_head(last)
         return NetworkOutput(self.classifier(global_average(last)), auxiliary)
+
+    def _preparation(self, before_last: Tensor, last: Tensor) -> Preparation:
+        """What the first cells make of the stem's outputs."""
+        preparation = Preparation(list(self.cells))
+        if before_last is last:
+            preparation.give(last, [(0, 0), (0, 1), (1, 0)])
+        else:
+            preparation.give(before_last, [(0, 0)])
+            preparation.give(last, [(0, 1), (1, 0)])
+        return preparation

@@ -11,9 +11,16 @@ from torch.nn import functional as F
 
 from lightning_nas.fan_out import Plan
 from lightning_nas.functional.convolution import repeat_channels
-from lightning_nas.functional.parity import every_second, from_parities, parities
+from lightning_nas.functional.dilated import dilated
+from lightning_nas.functional.parity import diagonal_parities, every_second, from_parities, parities
 from lightning_nas.skeleton import BatchNorm, Norm
-from lightning_nas.spaces.joint import joint_conv, joint_depthwise, joint_norm, joint_pointwise
+from lightning_nas.spaces.joint import (
+    joint_conv,
+    joint_depthwise,
+    joint_norm,
+    joint_norm_relu_depthwise,
+    joint_pointwise,
+)
 
 
 def _rectified(state: Tensor, _edges: int) -> Tensor:
@@ -41,7 +48,11 @@ class ReluConvNorm(nn.Module):
         self.norm = norm.build(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.norm(self.conv(F.relu(x))))
+        return self.rectified(F.relu(x))
+
+    def rectified(self, x: Tensor) -> Tensor:
+        """What it gives for a state that ReLU has passed."""
+        return cast(Tensor, self.norm(self.conv(x)))
 
     def plan(self, _state: Tensor) -> Plan:
         """One convolution with the outputs of all edges."""
@@ -68,6 +79,11 @@ class FactorizedReduce(nn.Module):
     def halved(self, x: Tensor) -> Tensor:
         """What it gives for a state that ReLU has passed."""
         return cast(Tensor, self.norm(torch.cat([self.conv_1(x), self.conv_2(even_sized(x)[:, :, 1:, 1:])], dim=1)))
+
+    def rectified(self, x: Tensor) -> Tensor:
+        """The same by convolutions of stride 1 on the pixels that they read."""
+        halves = zip((self.conv_1, self.conv_2), diagonal_parities(even_sized(x)), strict=True)
+        return cast(Tensor, self.norm(torch.cat([F.conv2d(pixels, conv.weight) for conv, pixels in halves], dim=1)))
 
     def plan(self, _state: Tensor) -> Plan:
         """Two convolutions with the outputs of all edges."""
@@ -111,6 +127,12 @@ class SeparableConv(nn.Module):
         x = self.norm_1(self.pointwise_1(self.depthwise_1(F.relu(x))))
         return cast(Tensor, self.norm_2(self.pointwise_2(self.depthwise_2(F.relu(x)))))
 
+    def rectified(self, x: Tensor) -> Tensor:
+        """What it gives for a state that ReLU has passed, with the convolutions that train fastest."""
+        x = self.norm_1(self.pointwise_1(joint_depthwise([self.depthwise_1], x)))
+        x = joint_depthwise([self.depthwise_2], F.relu(x, inplace=True))
+        return cast(Tensor, self.norm_2(self.pointwise_2(x)))
+
     def plan(self, _state: Tensor) -> Plan:
         """Grouped convolutions on channels repeated for each edge."""
         return Plan(_repeated, SeparableConv.together)
@@ -120,8 +142,7 @@ class SeparableConv(nn.Module):
         """What all edges give, times their scales, for repeated channels that ReLU has passed."""
         x = joint_depthwise([o.depthwise_1 for o in operations], x)
         x = joint_pointwise([o.pointwise_1 for o in operations], x)
-        x = joint_norm([o.norm_1 for o in operations], x)
-        x = joint_depthwise([o.depthwise_2 for o in operations], F.relu(x, inplace=True))
+        x = joint_norm_relu_depthwise([o.norm_1 for o in operations], [o.depthwise_2 for o in operations], x)
         x = joint_pointwise([o.pointwise_2 for o in operations], x)
         return joint_norm([o.norm_2 for o in operations], x, scale)
 
@@ -140,7 +161,11 @@ class RowColumnConv(nn.Module):
         self.norm = norm.build(c)
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.norm(self.column(self.row(F.relu(x)))))
+        return self.rectified(F.relu(x))
+
+    def rectified(self, x: Tensor) -> Tensor:
+        """What it gives for a state that ReLU has passed."""
+        return cast(Tensor, self.norm(self.column(self.row(x))))
 
 
 class DilatedConv(nn.Module):
@@ -155,6 +180,10 @@ class DilatedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return cast(Tensor, self.norm(self.pointwise(self.depthwise(F.relu(x)))))
+
+    def rectified(self, x: Tensor) -> Tensor:
+        """What it gives for a state that ReLU has passed, with the convolution that trains fastest."""
+        return cast(Tensor, self.norm(self.pointwise(dilated(x, self.depthwise.weight, self.depthwise.stride[0]))))
 
     def plan(self, state: Tensor) -> Plan:
         """On a CPU, plain convolutions on the images of each parity: kernels for dilated ones are slow there."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_nas.edge import Architecture, Edge, EdgeGroup
+from lightning_nas.functional.inclusion import pair_shares, without
 from lightning_nas.genotype import Decision, Genotype
 from lightning_nas.skeleton import CellSkeleton, Skeleton
 from lightning_nas.space import SupernetSpace
@@ -124,6 +125,21 @@ class DartsSpace(SupernetSpace):
                     choices[f"{name}.{node}.op{slot}"] = self.candidates[best[group.edges.index(edge)]]
         return self.genotype(choices)
 
+    def inclusion(self, probabilities: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Operations given that they are not `none`, on edges of which two are drawn for each node by their strength.
+
+        The strength of an edge is that of its strongest operation, as in `discretize`.
+        """
+        excluded = [column for column, name in enumerate(self.candidates) if name == "none"]
+        columns = [self.candidates.index(name) for name in self.operations]
+        found = {}
+        for name, group in self.groups.items():
+            strength_E = probabilities[name][:, columns].amax(-1)
+            counts = [sum(edge.node == node for edge in group.edges) for node in self._node_indices]
+            kept_E = torch.cat([pair_shares(part) for part in torch.split(strength_E, counts)])
+            found[name] = kept_E.unsqueeze(-1) * without(probabilities[name], excluded)
+        return found
+
     def build(self, genotype: Genotype | None, skeleton: Skeleton) -> CellNetwork:
         if not isinstance(skeleton, CellSkeleton):
             raise ValueError(f"DartsSpace builds on a CellSkeleton, not on a {type(skeleton).__name__}.")
@@ -171,6 +187,8 @@ class DartsSpace(SupernetSpace):
 class DartsCell(EdgeCell, TwoInputCell):
     """One cell: two preprocessed inputs, nodes that sum their edges, all nodes concatenated."""
 
+    takes_prepared = True
+
     def __init__(
         self,
         widths: tuple[int, int, int],
@@ -193,6 +211,10 @@ class DartsCell(EdgeCell, TwoInputCell):
         self.preprocess1 = preprocess(last, channels, False, norm)
         self.outputs = channels * (self.states - 2)
 
-    def forward(self, before_last: Tensor, last: Tensor, architecture: Architecture | None) -> Tensor:
-        inputs = [self.preprocess0(before_last), self.preprocess1(last)]
+    def forward(
+        self, before_last: Tensor, last: Tensor, architecture: Architecture | None, prepared: bool = False
+    ) -> Tensor:
+        if not prepared:
+            before_last, last = self.preprocess0(before_last), self.preprocess1(last)
+        inputs = (before_last, last)
         return torch.cat(self.run(inputs, weights_for(architecture, self.group_name))[2:], dim=1)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lightning_nas.anchors import Anchors
 from lightning_nas.edge import Edge, EdgeGroup
+from lightning_nas.functional.inclusion import without
 from lightning_nas.genotype import Decision, Genotype
 from lightning_nas.optional_part import OptionalPart
 from lightning_nas.skeleton import Skeleton
@@ -101,6 +102,10 @@ class EnasMacroSpace(SupernetSpace):
             name = f"layer.{edge.node}.skips"
             choices[name] = choices.get(name, "") + str(int(present > absent))
         return self.genotype(choices)
+
+    def inclusion(self, probabilities: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The probabilities, but of skips that are absent, of which nothing is part of the network."""
+        return {"ops": probabilities["ops"], "skips": without(probabilities["skips"], [SKIPS.index("absent")], False)}
 
     def panels(self, genotype: Genotype) -> dict[str, tuple[tuple[Edge, str], ...]]:
         """What pictures show: the chain of operations, and over it the skips that are present."""

@@ -56,6 +56,8 @@ class FixedReductionCell(TwoInputCell):
         ValueError: the width is no multiple of 8, the number of groups.
     """
 
+    takes_prepared = True
+
     def __init__(self, before_last: int, last: int, channels: int, reduced: bool, norm: Norm) -> None:
         super().__init__()
         if channels % _GROUPS:
@@ -71,7 +73,11 @@ class FixedReductionCell(TwoInputCell):
         self.outputs = 4 * channels
 
     @override
-    def forward(self, before_last: Tensor, last: Tensor, architecture: Architecture | None) -> Tensor:
-        inputs = (self.preprocess0(before_last), self.preprocess1(last))
+    def forward(
+        self, before_last: Tensor, last: Tensor, architecture: Architecture | None, prepared: bool = False
+    ) -> Tensor:
+        if not prepared:
+            before_last, last = self.preprocess0(before_last), self.preprocess1(last)
+        inputs = (before_last, last)
         paths = [*self.branches, *self.pools]
         return torch.cat([self.drop_path(path(x)) for path, x in zip(paths, inputs * 2, strict=True)], dim=1)

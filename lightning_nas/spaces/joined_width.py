@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lightning_nas.functional.parity import diagonal_parities
 from lightning_nas.skeleton import Norm
 from lightning_nas.spaces.convolutions import even_sized
 
@@ -66,6 +67,10 @@ class JoinedConv(Joined):
         """The convolution of the states that lie in x, in this order; None: all."""
         return F.conv2d(x, self._whole(states), stride=self.stride)
 
+    def plain(self, x: Tensor) -> Tensor:
+        """The convolution without its stride."""
+        return F.conv2d(x, self._whole())
+
 
 class JoinedLinear(Joined):
     """Linear map of states side by side, with bias."""
@@ -105,7 +110,11 @@ class JoinedReluConvNorm(nn.Module):
         self.norm = norm.build(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return cast(Tensor, self.norm(self.conv(F.relu(x))))
+        return self.rectified(F.relu(x))
+
+    def rectified(self, x: Tensor) -> Tensor:
+        """What it gives for states that ReLU has passed."""
+        return cast(Tensor, self.norm(self.conv(x)))
 
 
 class JoinedFactorizedReduce(nn.Module):
@@ -120,3 +129,8 @@ class JoinedFactorizedReduce(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(x)
         return cast(Tensor, self.norm(torch.cat([self.conv_1(x), self.conv_2(even_sized(x)[:, :, 1:, 1:])], dim=1)))
+
+    def rectified(self, x: Tensor) -> Tensor:
+        """The same by convolutions of stride 1 on the pixels that they read, for states that ReLU has passed."""
+        even, odd = diagonal_parities(even_sized(x))
+        return cast(Tensor, self.norm(torch.cat([self.conv_1.plain(even), self.conv_2.plain(odd)], dim=1)))

@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from lightning_nas.edge import Edge, EdgeGroup
+from lightning_nas.functional.inclusion import shares
 from lightning_nas.genotype import Decision, Genotype
 from lightning_nas.optional_part import OptionalPart
 from lightning_nas.skeleton import CellSkeleton, Skeleton
@@ -116,6 +118,15 @@ class NasnetSpace(SupernetSpace):
                     choices[f"{name}.{edge.node}.input{edge.slot}"] = str(edge.source)
                     choices[f"{name}.{edge.node}.op{edge.slot}"] = self.candidates[row.index(strength)]
         return self.genotype(choices)
+
+    def inclusion(self, probabilities: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Operations on edges of which one is drawn for each slot by its strength, that of its strongest operation."""
+        counts = [node for node in self._nodes for _ in (0, 1)]  # a slot's edges lie side by side
+        found = {}
+        for name in self.groups:
+            parts = torch.split(probabilities[name].amax(-1), counts)
+            found[name] = torch.cat([shares(part) for part in parts]).unsqueeze(-1) * probabilities[name]
+        return found
 
     def loose_ends(self, genotype: Genotype) -> dict[str, tuple[int, ...]]:
         """The states that each cell concatenates, by group."""

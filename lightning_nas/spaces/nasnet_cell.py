@@ -40,8 +40,12 @@ class NasnetCell(DartsCell):
         self.given = tuple(range(self.inputs, self.states)) if supernet else loose_ends(existing)
         self.outputs = JoinedWidth(self.given, widths[-1])
 
-    def forward(self, before_last: Tensor, last: Tensor, architecture: Architecture | None) -> Tensor:
-        inputs = [self.preprocess0(before_last), self.preprocess1(last)]
+    def forward(
+        self, before_last: Tensor, last: Tensor, architecture: Architecture | None, prepared: bool = False
+    ) -> Tensor:
+        if not prepared:
+            before_last, last = self.preprocess0(before_last), self.preprocess1(last)
+        inputs = (before_last, last)
         weights = weights_for(architecture, self.group_name)
         states = self.run(inputs, weights)
         given = [states[node] for node in self.given]

@@ -17,7 +17,8 @@ from lightning_nas.edge import Identity
 from lightning_nas.skeleton import BatchNorm, Norm
 from lightning_nas.spaces.branches import ConvBranch, PoolBranch
 from lightning_nas.spaces.convolutions import DilatedConv, FactorizedReduce, ReluConvNorm, RowColumnConv, SeparableConv
-from lightning_nas.spaces.joint import shared_norm, uses_batch
+from lightning_nas.spaces.joint import shared_norm
+from lightning_nas.spaces.statistics import uses_batch
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_nas.edge import EdgeWeights
+from lightning_nas.edge import DropPath, EdgeWeights
+from lightning_nas.genotype import Genotype
 from lightning_nas.skeleton import Skeleton
 from lightning_nas.space import SupernetSpace
-from lightning_nas.testing.space import SpaceContract, random_images
+from lightning_nas.testing.space import SpaceContract, random_images, sampled
 
 
 def assert_equal(what: str, one: Tensor, other: Tensor) -> None:
@@ -60,6 +61,29 @@ class _Trained:
         return {"logits": logits, **result}
 
 
+def _train_child(space: SupernetSpace, genotype: Genotype, skeleton: Skeleton, images: Tensor) -> dict[str, Tensor]:
+    """Three steps of a child in float64 with drop path: all that comes out, and all that it ends with."""
+    torch.manual_seed(0)
+    child = space.build(genotype, skeleton).double().train()
+    for module in child.modules():
+        if isinstance(module, DropPath):
+            module.probability = 0.3
+    optimizer = torch.optim.SGD(child.parameters(), 0.05, momentum=0.9)
+    found: dict[str, Tensor] = {}
+    for step in range(3):
+        output = child(images)
+        optimizer.zero_grad()
+        sum(logits.square().mean() for logits in output if logits is not None).backward()
+        found |= {
+            f"gradient of {name} in step {step}": w.grad.clone()
+            for name, w in child.named_parameters()
+            if w.grad is not None
+        }
+        found |= {f"logits {index} in step {step}": o for index, o in enumerate(output) if o is not None}
+        optimizer.step()
+    return {**found, **child.state_dict(), "logits in eval mode": child.eval()(images).logits}
+
+
 def _kept_numbers(side: _Trained, images: Tensor, sparse: bool) -> int:
     """How many numbers a forward pass keeps for the backward pass, each storage once."""
     sizes: dict[int, int] = {}
@@ -88,6 +112,19 @@ class ExecutionContract(SpaceContract):
         channels, height, width = self.image_shape
         images = random_images((channels, height + 1, width + 3) if size == "odd" else self.image_shape)
         self._assert_invisible({"execution": "edge_by_edge"}, images, sparse)
+
+    @pytest.mark.parametrize("size", ["even", "odd"])
+    def test_execution_of_children_is_invisible(self, size: str) -> None:
+        space, (channels, height, width) = self.space(), self.image_shape
+        images = random_images((channels, height + 1, width + 3) if size == "odd" else self.image_shape)
+        for genotype in sampled(space, 4):
+            fast, reference = (
+                _train_child(space, genotype, replace(self.skeleton(), execution=execution), images)
+                for execution in ("fan_out", "edge_by_edge")
+            )
+            assert fast.keys() == reference.keys()
+            for name, value in reference.items():
+                assert_equal(name, fast[name], value)
 
     @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
     def test_checkpointing_is_invisible_and_keeps_less(self, sparse: bool) -> None:

@@ -14,10 +14,12 @@ from lightning_nas.trial import Proposal, Trial
 
 
 def trials_of(proposals: Sequence[Proposal], first: int, failed: int | None = None) -> list[Trial]:
-    """Made-up results of a round; the one at position `failed` has failed."""
+    """Made-up results of a round; the one at position `failed` has failed. Metrics are `val/accuracy` and `params`."""
     found = []
     for index, proposal in enumerate(proposals):
-        reward = (derive_seed(0, *(option for _, option in proposal.genotype)) % 1000) / 1000
+        reward, params = (
+            derive_seed(purpose, *(option for _, option in proposal.genotype)) % 1000 / 1000 for purpose in (0, 1)
+        )
         broken = index == failed
         found.append(
             Trial(
@@ -27,6 +29,7 @@ def trials_of(proposals: Sequence[Proposal], first: int, failed: int | None = No
                 status="failed" if broken else "complete",
                 reward=None if broken else reward,
                 seconds=1.0,
+                metrics={} if broken else {"val/accuracy": reward, "params": params},
                 reason="broken" if broken else "",
             )
         )

@@ -149,6 +149,14 @@ class SupernetSpaceContract(ExecutionContract):
             supernet = self.space().build(None, self.skeleton())
         assert all(tensor.is_meta for tensor in supernet.state_dict().values())
 
+    def test_a_path_includes_what_it_keeps(self) -> None:
+        """Costs of a path are then those of its child."""
+        space = self.space()
+        for genotype in sampled(space, 4):
+            path = {name: weights.values.double() for name, weights in space.path(genotype).items()}
+            for name, values in space.inclusion(path).items():
+                assert torch.allclose(values, path[name], atol=1e-10), f"group {name!r} of {genotype}"
+
     def test_architectures_go_to_supernets_only(self) -> None:
         space, images = self.space(), random_images(self.image_shape)
         (genotype,) = sampled(space, 1)

@@ -13,6 +13,7 @@ from lightning_nas import (
     FidelitySchedule,
     LogitsController,
     LstmController,
+    Nsga2Sampler,
     Ppo,
     RegularizedEvolution,
     Reinforce,
@@ -20,12 +21,14 @@ from lightning_nas import (
     SuccessiveHalving,
     UniformSampler,
 )
+from lightning_nas.objectives import Direction
 from lightning_nas.spaces import ConvChainSpace, DartsSpace, EnasMacroSpace, NasBench201Space, NasnetSpace
 from lightning_nas.testing import SamplerContract
 
 SPACE = NasBench201Space()
 CHAIN = ConvChainSpace(depths=(2, 4), strides=(1, 2))
 GROWING = {0: {"depth": "2"}, 6: {"depth": "4"}}
+OBJECTIVES: dict[str, Direction] = {"val/accuracy": "max", "params": "min"}
 RUNGS = (Fidelity(epochs=1), Fidelity(epochs=3), Fidelity(epochs=9))
 # What each sampler is tested with; a new sampler takes its place here.
 SAMPLERS: dict[str, Callable[[], Sampler]] = {
@@ -35,6 +38,9 @@ SAMPLERS: dict[str, Callable[[], Sampler]] = {
     "RegularizedEvolution-fixed": lambda: RegularizedEvolution(
         CHAIN, 4, 2, fixed={0: {"depth": "2"}, 6: {"depth": "4"}}
     ),
+    "Nsga2Sampler": lambda: Nsga2Sampler(SPACE, OBJECTIVES, population=6),
+    "Nsga2Sampler-chain": lambda: Nsga2Sampler(CHAIN, OBJECTIVES, population=4, mutation=0.3),
+    "Nsga2Sampler-fixed": lambda: Nsga2Sampler(CHAIN, OBJECTIVES, population=4, fixed=GROWING),
     "FidelitySchedule": lambda: FidelitySchedule(UniformSampler(SPACE), {0: RUNGS[0], 5: RUNGS[1]}),
     "SuccessiveHalving": lambda: SuccessiveHalving(UniformSampler(SPACE), RUNGS),
     "SuccessiveHalving-lstm": lambda: SuccessiveHalving(LstmController(SPACE), RUNGS, keep=0.5),
@@ -61,7 +67,7 @@ def test_every_sampler_has_a_suite() -> None:
         assert sampler.__name__ in tested, f"Give {sampler.__name__} a place in SAMPLERS: its contract is untested."
 
 
-@pytest.mark.parametrize("case", ["UniformSampler-fixed", "RegularizedEvolution-fixed", "LstmController-fixed"])
+@pytest.mark.parametrize("case", [case for case in SAMPLERS if case.endswith("-fixed")])
 def test_what_is_fixed_grows_with_the_trials(case: str) -> None:
     sampler = SAMPLERS[case]()
     proposals = SamplerContract().play(sampler, 3)

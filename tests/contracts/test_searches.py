@@ -10,19 +10,24 @@ import pytest
 import lightning_nas
 from lightning_nas import (
     Adam,
+    Budget,
     CellSkeleton,
     DartsSearch,
     Derivation,
     DifferentiableSearch,
     EnasSearch,
     EvolutionSearch,
+    ExpectedCost,
     Fidelity,
     FitEvaluator,
     GdasSearch,
     GumbelHard,
     LogitsController,
+    Macs,
     MultiTrialSearch,
     NasnetSearch,
+    Parameters,
+    ParetoSearch,
     RandomSearch,
     RandomSharingSearch,
     ReinforceSearch,
@@ -31,6 +36,8 @@ from lightning_nas import (
     SinglePathSearch,
     Softmax,
     StagedSkeleton,
+    WeightedProduct,
+    WeightedSum,
     WeightSharingSearch,
 )
 from lightning_nas.data import Digits, Phased
@@ -49,6 +56,7 @@ from lightning_nas.testing import BoringSkeleton, BoringSpace, RelaxationContrac
 DARTS = CellSkeleton(cells=2, channels=4)
 STAGED = StagedSkeleton(channels=4, cells_per_stage=1)
 CELLS = CellSkeleton(cells=2, channels=4, in_channels=1)
+LIMITED = Budget(max_params=600)  # of 246 to 702 parameters
 FAST = Fidelity(epochs=1, share=0.1)
 
 
@@ -68,6 +76,39 @@ SEARCHES: dict[str, Callable[[], SearchModule]] = {
     "GdasSearch-darts": lambda: GdasSearch(DartsSpace(nodes=2), DARTS),
     "GdasSearch-nasbench201": lambda: GdasSearch(NasBench201Space(), STAGED),
     "GdasSearch-macro": lambda: GdasSearch(EnasMacroSpace(layers=3), MacroSkeleton(channels=4)),
+    "DartsSearch-budget": lambda: DartsSearch(
+        BoringSpace(), BoringSkeleton(), budget=LIMITED, expected_cost=ExpectedCost(Parameters(), 500.0)
+    ),
+    "GdasSearch-budget": lambda: GdasSearch(
+        DartsSpace(nodes=2), DARTS, budget=Budget([Macs(8)]), expected_cost=ExpectedCost(Macs(8), 7e4, mode="at_most")
+    ),
+    "MultiTrialSearch-budget": lambda: MultiTrialSearch(
+        LogitsController(BoringSpace(), fidelity=FAST),
+        children(),
+        BoringSkeleton(in_channels=1),
+        WeightedProduct("params", 500.0),
+        trials=8,
+        round_size=4,
+        budget=LIMITED,
+    ),
+    "EnasSearch-budget": lambda: EnasSearch(
+        BoringSpace(),
+        BoringSkeleton(in_channels=1),
+        Derivation(4, round_size=2),
+        WeightedSum({"params": 1e-4}),
+        round_size=2,
+        budget=LIMITED,
+    ),
+    "SinglePathSearch-budget": lambda: SinglePathSearch(
+        BoringSpace(),
+        BoringSkeleton(in_channels=1),
+        population=4,
+        sample=2,
+        candidates=20,
+        batches=1,
+        recalibrate=2,
+        budget=LIMITED,
+    ),
     "MultiTrialSearch": lambda: MultiTrialSearch(
         LogitsController(BoringSpace(), fidelity=FAST), children(), BoringSkeleton(in_channels=1), trials=4
     ),
@@ -97,6 +138,14 @@ SEARCHES: dict[str, Callable[[], SearchModule]] = {
     ),
     "SinglePathSearch": lambda: SinglePathSearch(
         BoringSpace(), BoringSkeleton(in_channels=1), population=4, sample=2, candidates=20, batches=1, recalibrate=2
+    ),
+    "ParetoSearch": lambda: ParetoSearch(
+        ConvChainSpace(depths=(2, 3)),
+        children(),
+        ChainSkeleton(8, in_channels=1),
+        population=2,
+        fidelity=FAST,
+        trials=4,
     ),
     "RandomSearch": lambda: RandomSearch(BoringSpace(), children(), BoringSkeleton(in_channels=1), FAST, trials=4),
 }

@@ -17,9 +17,11 @@ from lightning_nas import (
     Job,
     LstmController,
     MultiTrialSearch,
+    Parameters,
     StagedSkeleton,
     WeightStore,
 )
+from lightning_nas.callbacks import ParetoFront
 from lightning_nas.data import Digits
 from lightning_nas.spaces import NasBench201Space
 from lightning_nas.trial import Evaluation
@@ -55,6 +57,7 @@ def main(folder: str, trials: str, devices: str, precision: str) -> None:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        callbacks=[ParetoFront(costs=[Parameters()], picture=False)],
     )
     if trainer.global_rank == 0:
         print("ready", flush=True)

@@ -125,6 +125,7 @@ def test_callbacks_in_yaml_are_constructed() -> None:
         "docs/children.md",
         "docs/weight-sharing.md",
         "docs/costs.md",
+        "docs/export.md",
     ],
 )
 def test_examples_run(file: str, tmp_path: Path) -> None:

@@ -66,6 +66,18 @@ CONFLICTS: dict[str, tuple[Callable[[], L.LightningModule], Callable[[], Any], d
         {},
         ("8x8 pixels", "at least 29", "auxiliary"),
     ),
+    "norms of all ranks": (
+        search,
+        bilevel,
+        {"strategy": "ddp", "sync_batchnorm": True},
+        ("sync_batchnorm=True", "leave it out", "batch_size"),
+    ),
+    "norms of all ranks on a CPU": (
+        lambda: NetworkTraining(*published("DARTS_V2"), CellSkeleton(cells=1, channels=4, in_channels=1)),
+        lambda: Digits(batch_size=64),
+        {"strategy": "ddp", "sync_batchnorm": True},
+        ("sync_batchnorm=True", "needs GPUs", "Leave it out"),
+    ),
     "clipping": (search, bilevel, {"gradient_clip_val": 2.0}, ("gradient_clip_val=2.0", "GdasSearch(clip=2.0)")),
     "accumulation": (search, bilevel, {"accumulate_grad_batches": 2}, ("accumulate_grad_batches=2", "batch_size")),
     "no horizon": (search, bilevel, {"max_epochs": -1, "max_steps": 3}, ("max_epochs=-1", "epochs=...")),

@@ -11,6 +11,13 @@ pytestmark = pytest.mark.slow
 TRIALS = 20
 
 
+def fronts(folder: Path) -> dict[str, str]:
+    """What `ParetoFront` has written, copies of earlier files included."""
+    found = {path.name: path.read_text() for path in sorted(folder.glob("front.*"))}
+    assert found
+    return found
+
+
 def test_killed_five_times_it_ends_as_the_unbroken_search(tmp_path: Path) -> None:
     unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
     seconds = run_unbroken(unbroken, TRIALS)
@@ -18,6 +25,7 @@ def test_killed_five_times_it_ends_as_the_unbroken_search(tmp_path: Path) -> Non
     assert [trial["id"] for trial in finished_trials(killed)] == list(range(TRIALS)), "every trial once"
     assert finished_trials(killed) == finished_trials(unbroken)
     assert equal(end(unbroken), end(killed))
+    assert fronts(killed) == fronts(unbroken)
 
 
 @pytest.mark.ddp
@@ -30,6 +38,7 @@ def test_two_ranks_share_the_children(tmp_path: Path) -> None:
     assert equal(first, second)
     assert equal(end(one), first)  # the same as on one device, rewards and all
     assert finished_trials(two) == finished_trials(one)
+    assert fronts(two) == fronts(one)
     assert [trial["status"] for trial in finished_trials(two)].count("failed") == 2
     for rank in (first, second):
         assert len(rank["seen"]) == 6

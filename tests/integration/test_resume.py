@@ -12,10 +12,14 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lightning_nas import (
+    Budget,
     CellSkeleton,
     DartsSearch,
+    DifferentiableSearch,
+    ExpectedCost,
     GdasSearch,
     NetworkTraining,
+    Parameters,
     StagedSkeleton,
 )
 from lightning_nas.callbacks import DropPathSchedule, TemperatureSchedule
@@ -34,6 +38,13 @@ def gdas() -> GdasSearch:
     return GdasSearch(NasBench201Space(), StagedSkeleton(channels=4, cells_per_stage=1, in_channels=1), epochs=EPOCHS)
 
 
+def budgeted(method: type[DartsSearch] | type[GdasSearch]) -> DifferentiableSearch:
+    skeleton = StagedSkeleton(channels=4, cells_per_stage=1, in_channels=1)
+    expected = ExpectedCost(Parameters(), target=10_000.0)
+    budget = Budget(skeleton=skeleton, max_params=9_000)
+    return method(NasBench201Space(), skeleton, epochs=EPOCHS, budget=budget, expected_cost=expected)
+
+
 def training() -> NetworkTraining:
     space, genotype = published("DARTS_V2")
     return NetworkTraining(space, genotype, CellSkeleton(cells=2, channels=2, in_channels=1), epochs=EPOCHS)
@@ -43,6 +54,8 @@ CASES: dict[str, tuple[Callable[[], L.LightningModule], bool, Callable[[], list[
     "darts order 1": (lambda: darts(1), True, list),
     "darts order 2": (lambda: darts(2), True, list),
     "gdas": (gdas, True, lambda: [TemperatureSchedule(10, 0.1, epochs=EPOCHS)]),
+    "darts budget": (lambda: budgeted(DartsSearch), True, list),
+    "gdas budget": (lambda: budgeted(GdasSearch), True, lambda: [TemperatureSchedule(10, 0.1, epochs=EPOCHS)]),
     "training": (training, False, lambda: [DropPathSchedule(0.2, epochs=EPOCHS)]),
 }
 

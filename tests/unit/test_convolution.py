@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lightning_nas.functional.convolution import depthwise, pointwise, repeat_channels
+from lightning_nas.functional.dilated import dilated
 from lightning_nas.functional.gradients import frozen, gradients
-from lightning_nas.functional.parity import every_second, parities
+from lightning_nas.functional.parity import diagonal_parities, every_second, parities
 
 
 def random_images(*shape: int) -> Tensor:
@@ -77,3 +78,22 @@ def test_frozen_parameters_come_back_after_an_error() -> None:
 def test_a_constant_loss_has_zero_gradients() -> None:
     weight = torch.ones(2, requires_grad=True)
     assert gradients(torch.tensor(1.0), [weight])[0].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("size", [(8, 8), (4, 6), (2, 2), (5, 7), (6, 9)])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+def test_dilated(kernel: int, stride: int, size: tuple[int, int]) -> None:
+    x, weight = random_images(2, 3, *size), random_images(3, 1, kernel, kernel)
+    expected = F.conv2d(x, weight, None, stride, kernel - 1, 2, groups=3)
+    assert_same(dilated(x, weight, stride), expected, [x, weight])
+
+
+def test_diagonal_parities() -> None:
+    x = random_images(2, 3, 6, 8)
+    even, odd = diagonal_parities(x)
+    assert torch.equal(even, x[:, :, ::2, ::2])
+    assert torch.equal(odd, x[:, :, 1::2, 1::2])
+    (gradient,) = torch.autograd.grad((even * odd).sum(), x)
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(gradient[:, :, ::2, ::2], odd)

@@ -82,6 +82,10 @@ def test_numbers_and_costs_of_a_table(table: Path) -> None:
     found = looked_up(evaluator, Fidelity(epochs=200), parent=3, start_epoch=12)
     assert (found.metrics["val/accuracy"], found.seconds) == (0.905, 188 * 2.0 * 0.5), "the missing epochs alone"
     assert looked_up(TableEvaluator(table, METRICS), Fidelity(epochs=12)).seconds == 0.0
+    several = TableEvaluator(table, METRICS, scale={"val/accuracy": 0.01})
+    assert looked_up(several, Fidelity(epochs=200)).metrics == {"val/accuracy": 0.905, "test/accuracy": 50.0}
+    with pytest.raises(ValueError, match=r"scale=\{'accuracy': ...\}\): no such metric\. There are test/accuracy, "):
+        TableEvaluator(table, METRICS, scale={"accuracy": 0.01})
     again = instantiate(evaluator.config())
     assert looked_up(again, Fidelity(epochs=12)) == looked_up(evaluator, Fidelity(epochs=12))
 

@@ -13,7 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # What each part of the package may import of the package. A new part takes its place here.
 GROUND = {"functional", "config"}
-CORE = GROUND | {"genotype", "anchors", "edge", "fan_out", "optional_part"}
+CORE = GROUND | {"genotype", "anchors", "edge", "child_fan_out", "fan_out", "optional_part"}
 PARTS = CORE | {
     "skeleton",
     "space",
@@ -23,6 +23,7 @@ PARTS = CORE | {
     "picture",
     "task",
     "trial",
+    "objectives",
     "sampler",
     "cost",
     "reward",
@@ -33,7 +34,7 @@ EVALUATION = TRAINING | {"evaluator"}
 SEARCH = EVALUATION | {"search"}
 CALLBACKS = SEARCH | {"callbacks"}
 METHODS = CALLBACKS | {"methods"}
-ALL = METHODS | {"spaces", "testing", "chain", "cli", "__main__", "__init__"}
+ALL = METHODS | {"spaces", "testing", "chain", "export", "front", "cli", "__main__", "__init__"}
 MAY_IMPORT = (
     dict.fromkeys(GROUND, GROUND)
     | {"data": GROUND | {"data"}}
@@ -42,8 +43,12 @@ MAY_IMPORT = (
     | {"spaces": PARTS | {"spaces"}}
     | dict.fromkeys(FITS, TRAINING)
     | {"evaluator": EVALUATION, "search": SEARCH}
-    | {"callbacks": CALLBACKS, "methods": METHODS, "testing": ALL - {"methods", "chain", "cli", "__main__"}}
-    | dict.fromkeys(("__init__", "chain", "cli", "__main__"), ALL)
+    | {
+        "callbacks": CALLBACKS,
+        "methods": METHODS,
+        "testing": ALL - {"methods", "chain", "export", "front", "cli", "__main__"},
+    }
+    | dict.fromkeys(("__init__", "chain", "export", "front", "cli", "__main__"), ALL)
 )
 
 

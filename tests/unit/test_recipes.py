@@ -158,6 +158,18 @@ EVOLUTION_SEARCH: Recipe = {
     "model": {"population": 100, "sample": 25, "trials": 20000},
     "model.fidelity": {"epochs": 25, "share": 1.0, "cells": None},
 }
+# Lu et al., "NSGA-Net: Neural Architecture Search using Multi-Objective Genetic Algorithm", GECCO 2019;
+# https://github.com/ianwhale/nsga-net, search/evolution_search.py and search/train_search.py.
+PARETO_SEARCH: Recipe = {
+    "model.space": {"blocks": 5},
+    "model.skeleton": {"cells": 11, "channels": 24, "auxiliary": False},
+    "model.evaluator.datamodule": {"batch_size": 128, "crop": 4, "flip": True, "cutout": 0},
+    "model.evaluator.optimizer": {"lr": 0.025, "momentum": 0.9, "weight_decay": 3e-4, "schedule": "cosine"},
+    "model.evaluator": {"clip": 5.0},
+    "model": {"population": 40, "crossover": 0.9, "mutation": None, "trials": 40 * 50, "round_size": None},
+    "model.objectives": {"val/accuracy": "max", "macs": "min"},
+    "model.fidelity": {"epochs": 25, "share": 1.0, "cells": None},
+}
 # Liu, Simonyan & Yang, "DARTS", ICLR 2019, section 3.3: random search.
 RANDOM_SEARCH: Recipe = {
     "model.skeleton": DARTS_RETRAIN["model.skeleton"],
@@ -261,7 +273,22 @@ SHARING_DARTS: Recipe = {
     "data.datamodule": DARTS_SEARCH["data.datamodule"],
     "trainer": {"max_epochs": 100},
 }
+# Goyal et al. 2017: twice the batch, twice the rate of the weights, five epochs of warm-up.
+DOUBLED = {"lr": 0.05, "warmup_epochs": 5}
+
+
+def on_two_devices(recipe: Recipe, **rates: float) -> Recipe:
+    optimizer, trainer = (
+        recipe["model.optimizer"] | DOUBLED | rates,
+        recipe["trainer"] | {"devices": 2, "strategy": "ddp"},
+    )
+    return recipe | {"model.optimizer": optimizer, "trainer": trainer}
+
+
 RECIPES: dict[str, Recipe] = {
+    "darts/cifar10_search_2gpu.yaml": on_two_devices(DARTS_SEARCH, lr_min=0.002),
+    "darts/cifar10_retrain_2gpu.yaml": on_two_devices(DARTS_RETRAIN),
+    "gdas/cifar10_search_2gpu.yaml": on_two_devices(GDAS_SEARCH, lr_min=0.002),
     "darts/cifar10_search.yaml": DARTS_SEARCH,
     "darts/cifar10_search_second_order.yaml": DARTS_SEARCH | {"model": DARTS_SEARCH["model"] | {"order": 2}},
     "darts/cifar10_select.yaml": DARTS_RETRAIN
@@ -278,6 +305,7 @@ RECIPES: dict[str, Recipe] = {
     "nasnet/cifar10_retrain.yaml": NASNET_RETRAIN,
     "nasnet/imagenet_retrain.yaml": NASNET_IMAGENET,
     "evolution/cifar10_search.yaml": EVOLUTION_SEARCH,
+    "pareto/cifar10_search.yaml": PARETO_SEARCH,
     "random/cifar10_search.yaml": RANDOM_SEARCH,
     "enas/cifar10_micro_search.yaml": ENAS_MICRO | {"model.skeleton.norm": {"affine": True, "statistics": "running"}},
     "enas/cifar10_macro_search.yaml": ENAS_MACRO,
@@ -288,7 +316,8 @@ RECIPES: dict[str, Recipe] = {
     "random_sharing/nasbench201_search.yaml": SHARING_NASBENCH201,
     "single_path/nasbench201_search.yaml": SINGLE_PATH,
 }
-OTHERS = {  # combinations of recipes, settings of our own
+OTHERS = {
+    "darts/cifar10_search_1m.yaml",  # combinations of recipes, settings of our own
     "darts/cifar10_run.yaml",
     "enas/cifar10_macro_small.yaml",
     "enas/cifar10_micro_small.yaml",
@@ -313,6 +342,8 @@ AMOEBANET = "skip_connect sep_conv_3x3 sep_conv_5x5 sep_conv_7x7 avg_pool_3x3 ma
 CANDIDATES = {
     "nasnet": NASNET,
     "evolution": AMOEBANET,
+    "pareto": "max_pool_3x3 avg_pool_3x3 skip_connect sep_conv_3x3 sep_conv_5x5 dil_conv_3x3 dil_conv_5x5 sep_conv_7x7 "
+    "conv_7x1_1x7",
     "DartsSpace": "none max_pool_3x3 avg_pool_3x3 skip_connect sep_conv_3x3 sep_conv_5x5 dil_conv_3x3 dil_conv_5x5",
     "EnasMicroSpace": "sep_conv_3x3 sep_conv_5x5 avg_pool_3x3 max_pool_3x3 skip_connect",
     "EnasMacroSpace": "branch_conv_3x3 branch_sep_conv_3x3 branch_conv_5x5 branch_sep_conv_5x5 branch_avg_pool_3x3 "
@@ -383,7 +414,14 @@ def test_every_full_config_has_a_recipe() -> None:
     assert files == {*RECIPES, *OTHERS}, "Give the new config a place in RECIPES."
 
 
-@pytest.mark.parametrize("file", [file for file, recipe in RECIPES.items() if "model.architecture_optimizer" in recipe])
+@pytest.mark.parametrize(
+    "file",
+    [
+        f
+        for f, recipe in RECIPES.items()
+        if "model.architecture_optimizer" in recipe and "devices" not in recipe["trainer"]
+    ],
+)
 def test_recipe_is_what_the_class_does_by_default(file: str) -> None:
     """The presets' own defaults are the authors' recipes too."""
     search = parsed(f"configs/{file}").model

@@ -1,0 +1,135 @@
+"""Images per second on one and on several ranks: DARTS (first order), GDAS and final training, as real fits.
+
+Each fit is a process of its own, with as many ranks as it says: GPUs if there are any, else processes on the CPU with
+one thread each, which talk by gloo. A rank has the same batch size whatever their number, as in weak scaling. Images
+are random, so that nothing is read. The first steps are left out; images per second are those of all ranks,
+and of both halves of a search.
+
+    python benchmarks/ranks.py                     # ten minutes on two cores
+    python benchmarks/ranks.py --ranks 1 2 4 --channels 16 --cells 8 --batch 64
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from harness import prepare, processor, record
+
+from lightning_nas import CellSkeleton, DartsSearch, GdasSearch, NetworkTraining
+from lightning_nas.spaces import DartsSpace, published
+from lightning_nas.testing import BoringData
+
+CASES = ("darts first order", "gdas", "training")
+
+
+class Clock(L.Callback):
+    """Times of the ends of all steps."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        if pl_module.device.type == "cuda":
+            torch.cuda.synchronize()
+        self.ends.append(time.perf_counter())
+
+
+def make(case: str, settings: argparse.Namespace) -> tuple[L.LightningModule, BoringData]:
+    """The module, and as many random images as the fit takes."""
+    sizes = {"cells": settings.cells, "channels": settings.channels}
+    skeleton = CellSkeleton(**sizes, auxiliary=case == "training")
+    module: L.LightningModule
+    if case == "training":
+        module = NetworkTraining(*published("DARTS_V2"), skeleton)
+    else:
+        search = DartsSearch if case.startswith("darts") else GdasSearch
+        module = search(DartsSpace(), skeleton)
+    shape, batches = (3, settings.size, settings.size), settings.steps * settings.ranks[0]
+    return module, BoringData(10, shape, settings.batch, batches, bilevel=case != "training")
+
+
+def fit(case: str, settings: argparse.Namespace) -> None:
+    """What a child process does: one fit; its first rank prints the seconds of its steps as the last line."""
+    L.seed_everything(0, verbose=False)
+    module, data = make(case, settings)
+    clock = Clock()
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    trainer = L.Trainer(
+        accelerator="gpu" if torch.cuda.is_available() else "cpu",
+        devices=settings.ranks[0],
+        max_epochs=1,
+        limit_val_batches=0,
+        callbacks=[clock],
+        **quiet,
+    )
+    trainer.fit(module, datamodule=data)
+    # A step ends with a message to all ranks, so any rank has the pace of the slowest.
+    if trainer.global_rank == 0:
+        print(json.dumps([b - a for a, b in zip(clock.ends, clock.ends[1:], strict=False)]), flush=True)
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
+def seconds_of(case: str, ranks: int, settings: argparse.Namespace) -> list[float]:
+    """Seconds of each step of a fit on so many ranks, without the first steps."""
+    sizes = [w for n in ("batch", "size", "cells", "channels", "steps") for w in (f"--{n}", str(getattr(settings, n)))]
+    words = [sys.executable, __file__, "--ranks", str(ranks), *sizes, "--cases", case, "--fit"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    steps: list[float] = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("[")))
+    return steps[2:]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--cases", nargs="+", default=list(CASES), choices=CASES)
+    parser.add_argument("--batch", type=int, default=16, help="images of a rank in a step, in each half of a search")
+    parser.add_argument("--size", type=int, default=32, help="pixels of the images' sides")
+    parser.add_argument("--cells", type=int, default=8)
+    parser.add_argument("--channels", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=12, help="steps of a fit, of which the first three are left out")
+    parser.add_argument("--rounds", type=int, default=3, help="fits of each kind, taken in turn")
+    parser.add_argument("--fit", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--output", type=Path, help="keep the JSON record here")
+    settings = parser.parse_args()
+    prepare()
+    if settings.fit:
+        fit(settings.cases[0], settings)
+        return
+    print(f"{processor()}\n{'case':20}{'ranks':>6}{'s a step':>10}{'images/s':>10}{'of one rank':>12}")
+    results: dict[str, Any] = {}
+    for case in settings.cases:
+        seconds: dict[int, list[float]] = {ranks: [] for ranks in settings.ranks}
+        for _ in range(settings.rounds):
+            for ranks in settings.ranks:
+                seconds[ranks] += seconds_of(case, ranks, settings)
+        halves, first = 1 if case == "training" else 2, 0.0
+        for ranks, found in seconds.items():
+            median = statistics.median(found)
+            rate = halves * ranks * settings.batch / median
+            first = first or rate
+            print(f"{case:20}{ranks:>6}{median:>10.3f}{rate:>10.1f}{rate / first:>12.2f}", flush=True)
+            results[f"{case}, {ranks} ranks"] = {"seconds": found, "images_per_second": rate}
+    del settings.fit
+    record("ranks", results, {k: v for k, v in vars(settings).items() if k != "output"}, settings.output)
+
+
+if __name__ == "__main__":
+    main()
