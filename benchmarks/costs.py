@@ -76,7 +76,7 @@ def latency_part(arguments: argparse.Namespace) -> dict[str, Any]:
     skeleton = CellSkeleton(cells=arguments.cells, channels=arguments.channels)
     path = arguments.latencies or Path(tempfile.mkdtemp(), "latencies.json")
     begin = time.perf_counter()
-    table = TableLatency(path, arguments.device, batch, size, threads=1)
+    table = TableLatency(path, arguments.device, batch, size, repetitions=100, threads=1)
     terms = table.terms(space, skeleton)
     seconds = time.perf_counter() - begin
     children = [space.sample(generator(seed, "latency")) for seed in range(arguments.children)]
@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=16)
     parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--image-size", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--output", type=Path, help="keep a JSON record")
     arguments = parser.parse_args()
     prepare(threads=1)

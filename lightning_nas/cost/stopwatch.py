@@ -45,7 +45,8 @@ def latencies(
         device: where they run; on an accelerator the clock stops when it is done.
         warmup: times that each runs before.
         repetitions: times that each is measured.
-        least_ms: what is shorter is repeated within a measurement until it takes about as long.
+        least_ms: what is shorter is repeated within a measurement until it takes about as long: on an accelerator, to
+            which calls are handed before the last is done, waiting for each would count too.
     """
     seconds: dict[Key, list[float]] = {key: [] for key in runs}
     calls = dict.fromkeys(runs, 1)

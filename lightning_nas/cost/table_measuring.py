@@ -20,7 +20,7 @@ from lightning_nas.skeleton import Skeleton
 from lightning_nas.space import SupernetSpace
 
 _CHILDREN = 4  # random ones, whose surroundings are measured
-_LEAST_MS = 1.0  # shorter calls are repeated within a measurement
+_LEAST_MS = 1.0  # on an accelerator; on a CPU single calls take turns, and find caches as other operations left them
 
 
 def surroundings_key(space: SupernetSpace, skeleton: Skeleton, images: Sequence[int]) -> str:
@@ -57,7 +57,7 @@ class Measuring:
             if self.around in missing:
                 runs |= {f"{self.around} {number}": run for number, (run, _) in enumerate(around)}
             runs |= self._candidates(missing, device, channels_last=any(last for _, last in around))
-            found = latencies(runs, device, warmup, repetitions, _LEAST_MS)
+            found = latencies(runs, device, warmup, repetitions, 0.0 if device.type == "cpu" else _LEAST_MS)
         parts = [found.pop(f"{self.around} {number}") for number in range(_CHILDREN) if self.around in missing]
         if parts:
             median, spread = (statistics.mean(getattr(part, name) for part in parts) for name in ("median", "spread"))
