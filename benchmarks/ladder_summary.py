@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from nasbench201_search import CHANCE, read_run
 from numpy.typing import NDArray
+from rank_correlation import correlations
 
 CONVERTED = ("random-200", "random-12", "rl-200", "rl-12")
 LABELS = {
@@ -94,6 +95,21 @@ def summarize(results: Path, setting: str, names: list[str]) -> list[Row]:
     return rows
 
 
+def summarize_rewards(results: Path, setting: str) -> None:
+    """What the rewards of children that are trained here agree with: their true accuracy, and their number."""
+    for name in ("rl-inherited", "random-small"):
+        for path in sorted(results.glob(f"{setting}-{name}-[0-9]*.json")):
+            entry = read_run(path)
+            rewards, truth = entry["rewards"], entry["truth"]
+            number = [float(index) for index in range(len(rewards))]
+            tau, later = (correlations(rewards, values)["kendall"] for values in (truth, number))
+            ends = [statistics.mean(values) for values in (rewards[:20], rewards[-20:], truth[:20], truth[-20:])]
+            print(
+                f"{path.stem}: Kendall's tau of rewards with the truth {tau:.2f}, with the child's number {later:.2f}; "
+                f"first and last 20: rewards {ends[0]:.2f}, {ends[1]:.2f}, truth {ends[2]:.1f}, {ends[3]:.1f}"
+            )
+
+
 UNITS = {"1 min": 60.0, "1 h": 3600.0, "1 day": 86_400.0, "1 month": 2_629_800.0, "1 year": 31_557_600.0}
 CAPTION = (
     "Large marks: mean over the seeds, with the standard deviation, cut at the best cell; small dots: single seeds.\n"
@@ -118,7 +134,7 @@ def draw(rows: list[Row], output: Path) -> None:
     lowest = min(min(row.accuracies) for row in rows)
     axes.set_ylim(lowest - 4, TOP - 0.35)
     axes.set_yticks([level for level in LEVELS if level > lowest - 4], minor=False)
-    axes.set_xlim(right=2 * max(max(row.seconds) for row in rows))
+    axes.set_xlim(right=3 * max(max(row.seconds) for row in rows))
     axes.set_xlabel("cost of the search, seconds of this machine")
     axes.set_ylabel("true test accuracy of the cell found, %")
     times = axes.secondary_xaxis("top")
