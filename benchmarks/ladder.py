@@ -36,7 +36,7 @@ import nasbench201_search
 import nasbench201_table
 from children import fitted
 from harness import clock, prepare, where
-from ladder_summary import draw, summarize
+from ladder_summary import draw, summarize, summarize_rewards
 from nasbench201_search import Setting, read_run, read_table
 
 from lightning_nas import (
@@ -172,6 +172,7 @@ def figures(trials: list[Trial], test: Mapping[str, float]) -> dict[str, Any]:
         "distinct_last_50": len(set(cells[-50:])),
         "trained_epochs": sum(trial.proposal.epochs for trial in trials),
         "mean_macs": sum(sizes) / len(sizes),
+        "truth": [test[cell] for cell in cells],
         "rewards": [round(trial.reward or 0.0, 4) for trial in trials],
     }
 
@@ -236,6 +237,7 @@ def main() -> None:
                 if not isinstance(rung, LookedUp):
                     run(name, rung, seed, test, arguments)
     rows = summarize(arguments.results, arguments.setting, list(every))
+    summarize_rewards(arguments.results, arguments.setting)
     if rows:
         name = "ladder.png" if arguments.setting == "small" else f"ladder-{arguments.setting}.png"
         draw(rows, arguments.picture or arguments.results.parent / name)
