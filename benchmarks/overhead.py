@@ -58,7 +58,10 @@ class Bare:
         self.network, self.relaxation = search.supernet, search.relaxation
         self.parameters = search.architecture_parameters
         self.weights, self.alphas = list(self.network.parameters()), list(search.architecture.parameters())
-        self.sgd, self.adam = search.optimizer.build(self.weights), search.architecture_optimizer.build(self.alphas)
+        self.sgd, self.adam = (
+            search.optimizer.build(self.weights, fused=True),
+            search.architecture_optimizer.build(self.alphas),
+        )
         self.all = [*self.weights, *self.alphas]
         self.train, self.val, self.index = train, val, 0
 
