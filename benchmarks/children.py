@@ -102,7 +102,15 @@ def run(part: str, name: str, seed: int, arguments: argparse.Namespace) -> None:
     if output.exists():
         return
     L.seed_everything(seed, verbose=False)
-    search = PARTS[part][0](name, arguments)
+    trials = [row(trial) for trial in fitted(PARTS[part][0](name, arguments), arguments.work / output.stem)]
+    head = {"benchmark": "children", "part": part, "name": name, "seed": seed, **where()}
+    lines = ",\n".join(json.dumps(trial) for trial in trials)
+    write_atomically(output, f'{json.dumps(head)[:-1]}, "trials": [\n{lines}\n]}}\n')
+    print(f"{output.stem}: {len(trials)} children, best {max(trial['accuracy'] for trial in trials):.4f}", flush=True)
+
+
+def fitted(search: MultiTrialSearch, folder: Path) -> list[Trial]:
+    """All trials of a search, those that stand in the folder already included."""
     trainer = L.Trainer(
         max_epochs=1,
         accelerator="auto",
@@ -111,14 +119,10 @@ def run(part: str, name: str, seed: int, arguments: argparse.Namespace) -> None:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        default_root_dir=arguments.work / output.stem,
+        default_root_dir=folder,
     )
     trainer.fit(search)
-    trials = [row(trial) for trial in search.runner.known.values()]
-    head = {"benchmark": "children", "part": part, "name": name, "seed": seed, **where()}
-    lines = ",\n".join(json.dumps(trial) for trial in sorted(trials, key=lambda trial: trial["id"]))
-    write_atomically(output, f'{json.dumps(head)[:-1]}, "trials": [\n{lines}\n]}}\n')
-    print(f"{output.stem}: {len(trials)} children, best {max(trial['accuracy'] for trial in trials):.4f}", flush=True)
+    return [search.runner.known[number] for number in sorted(search.runner.known)]
 
 
 def row(trial: Trial) -> dict[str, Any]:

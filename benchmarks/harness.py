@@ -32,6 +32,12 @@ def prepare(threads: int | None = None) -> None:
         torch.set_num_threads(threads)
 
 
+def clock() -> float:
+    """Seconds for long runs: on one CPU thread those that this process computes, whatever runs beside it; else all."""
+    alone = torch.get_num_threads() == 1 and not torch.cuda.is_available()
+    return time.process_time() if alone else time.perf_counter()
+
+
 def interleaved(runs: Mapping[str, Run], rounds: int, warmup: int = 1) -> dict[str, list[float]]:
     """Seconds of each run, taken in turn, so that a machine whose speed drifts treats all alike."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}

@@ -19,24 +19,36 @@ import csv
 import gzip
 import json
 import statistics
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
-from harness import where
+import yaml
+from harness import clock, prepare, where
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
-from lightning_nas import Adam, DartsSearch, GdasSearch, Norm, Sgd, StagedSkeleton
+from lightning_nas import (
+    Adam,
+    DartsSearch,
+    Derivation,
+    EnasSearch,
+    GdasSearch,
+    Norm,
+    RandomSharingSearch,
+    Sgd,
+    StagedSkeleton,
+    WeightSharingSearch,
+)
 from lightning_nas.callbacks import TemperatureSchedule
-from lightning_nas.data import Bilevel, ImageFolder
+from lightning_nas.config import instantiate
+from lightning_nas.data import Bilevel, ImageFolder, Phased
 from lightning_nas.functional.files import write_atomically
-from lightning_nas.functional.memory import keep_freed_memory
-from lightning_nas.search import DifferentiableSearch
+from lightning_nas.search import SupernetSearch
 from lightning_nas.spaces import NasBench201Space
+from lightning_nas.spaces.nasbench201 import NASBENCH201_CANDIDATES
 
+CONFIGS = Path(__file__).parents[1] / "configs"
 CHANCE = {"mean of all cells": 87.06, "median of all cells": 90.75, "best cell": 94.37}
 
 
@@ -45,7 +57,7 @@ class Setting:
     """What is searched, and how long.
 
     Args:
-        method: "gdas" or "darts".
+        method: "gdas", "darts", "darts-2" (second order), "enas" or "random-sharing".
         epochs: of the whole search, the warm-up included.
         steps: batches in an epoch.
         size: pixels of the images' sides.
@@ -56,6 +68,10 @@ class Setting:
         batch: images of a batch, for the weights and as many for the architecture.
         lr: of the weights, at the start of the cosine.
         inactive_gradient: of GDAS; off gives the operations that were not drawn no gradient through their own weight.
+        sampler_steps: of ENAS, in each epoch: paths whose accuracy on a batch teaches the controller.
+        tanh_constant: of ENAS, bound of the controller's logits.
+        none: whether `none` is among the candidates.
+        recipe: file under `configs/` whose search it is, instead of one put together from the above.
     """
 
     method: str
@@ -69,6 +85,15 @@ class Setting:
     batch: int = 64
     lr: float = 0.025
     inactive_gradient: bool = True
+    sampler_steps: int = 0
+    tanh_constant: float = 2.5
+    none: bool = True
+    recipe: str | None = None
+
+    @property
+    def phased(self) -> bool:
+        """Whether paths of the supernet are sampled, and one is chosen by its score at the end."""
+        return self.method in ("enas", "random-sharing")
 
 
 SETTINGS = {
@@ -97,11 +122,13 @@ class LookUp(Callback):
         self.epochs, self.seconds = state_dict["epochs"], state_dict["seconds"]
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.began = time.perf_counter()
+        self.began = clock()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        assert isinstance(pl_module, DifferentiableSearch)
-        self.seconds += time.perf_counter() - self.began
+        assert isinstance(pl_module, SupernetSearch)
+        self.seconds += clock() - self.began
+        if isinstance(pl_module, WeightSharingSearch) and not pl_module.candidates:
+            return  # which path it is will be known after the last epoch
         cell = pl_module.space.format(pl_module.derive())
         loss = float(trainer.callback_metrics["train/loss"])
         self.epochs.append(
@@ -129,41 +156,60 @@ def read_run(path: Path) -> dict[str, Any]:
     return record
 
 
-def search(setting: Setting) -> DifferentiableSearch:
+def search(setting: Setting) -> SupernetSearch:
     """The search of a setting; norms use each batch's statistics, as in the benchmark's own searches."""
+    if setting.recipe is not None:
+        found = instantiate(yaml.safe_load((CONFIGS / setting.recipe).read_text())["model"])
+        assert isinstance(found, SupernetSearch)
+        return found
+    space = NasBench201Space(candidates=NASBENCH201_CANDIDATES if setting.none else NASBENCH201_CANDIDATES[1:])
     norm = Norm(affine=False, statistics="batch")
     skeleton = StagedSkeleton(channels=setting.channels, cells_per_stage=setting.cells, norm=norm)
     optimizer = Sgd(lr=setting.lr, lr_min=0.001, weight_decay=5e-4, nesterov=True)
+    if setting.method == "enas":
+        derivation = Derivation(candidates=100, batches=10, every=0)
+        # the bound of all logits is the setting's
+        bound: dict[str, Any] = {"tanh_constant": setting.tanh_constant, "op_tanh_reduce": 1.0}
+        return EnasSearch(space, skeleton, derivation, optimizer=optimizer, **bound)
+    if setting.method == "random-sharing":
+        return RandomSharingSearch(space, skeleton, optimizer=optimizer)
     arguments: dict[str, Any] = {
         "optimizer": optimizer,
         "architecture_optimizer": Adam(lr=setting.architecture_lr, betas=(0.5, 0.999), weight_decay=1e-3),
         "warmup_epochs": setting.warmup,
     }
-    if setting.method == "darts":
-        return DartsSearch(NasBench201Space(), skeleton, **arguments)
-    return GdasSearch(NasBench201Space(), skeleton, inactive_gradient=setting.inactive_gradient, **arguments)
+    if setting.method == "gdas":
+        return GdasSearch(space, skeleton, inactive_gradient=setting.inactive_gradient, **arguments)
+    return DartsSearch(space, skeleton, order=2 if setting.method == "darts-2" else 1, **arguments)
 
 
-def run(name: str, seed: int, table: dict[str, float], arguments: argparse.Namespace) -> None:
+def images(setting: Setting, root: Path) -> L.LightningDataModule:
+    """Half of the images for the weights and half for the architecture; a twentieth to choose among paths."""
+    validation = 0.05 if setting.phased else 0.0
+    whole = ImageFolder(root, setting.batch, setting.size, validation=validation, crop=max(setting.size // 8, 1))
+    return Phased(whole, 0.5, setting.sampler_steps, setting.steps) if setting.phased else Bilevel(whole)
+
+
+def run(name: str, setting: Setting, seed: int, table: dict[str, float], arguments: argparse.Namespace) -> None:
     """One run, from its last finished epoch on."""
-    setting, output = SETTINGS[name], arguments.results / f"{name}-{seed}.json"
+    output = arguments.results / f"{name}-{seed}.json"
     if read_run(output).get("complete"):
         return
     L.seed_everything(seed, verbose=False)
     folder = arguments.work / output.stem
     head = {"benchmark": "nasbench201_search", "name": name, "setting": asdict(setting), "seed": seed, **where()}
-    look_up = LookUp(table, output, head)
     callbacks: list[Callback] = [
-        look_up,
-        ModelCheckpoint(folder, "epoch", enable_version_counter=False, save_last=True),
+        LookUp(table, output, head),
+        ModelCheckpoint(folder, "epoch", enable_version_counter=False, save_last=True, save_on_train_epoch_end=True),
     ]
     if setting.method == "gdas":
         callbacks.append(TemperatureSchedule(10.0, 0.1))
-    images = ImageFolder(arguments.root, setting.batch, setting.size, validation=0.0, crop=max(setting.size // 8, 1))
+    # what is sampled must be scored at the end; else nothing is to be validated
+    limits: dict[str, Any] = {} if setting.phased else {"limit_train_batches": setting.steps, "limit_val_batches": 0}
     trainer = L.Trainer(
         max_epochs=setting.epochs,
-        limit_train_batches=setting.steps,
-        limit_val_batches=0,
+        check_val_every_n_epoch=setting.epochs,
+        num_sanity_val_steps=0,
         accelerator="auto",
         devices=1,
         callbacks=callbacks,
@@ -171,9 +217,17 @@ def run(name: str, seed: int, table: dict[str, float], arguments: argparse.Names
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=folder,
+        **limits,
     )
     last = folder / "last.ckpt"
-    trainer.fit(search(setting), datamodule=Bilevel(images), ckpt_path=last if last.exists() else None)
+    resumed = last if last.exists() else None
+    trainer.fit(search(setting), datamodule=images(setting, arguments.root), ckpt_path=resumed)
+
+
+def read_table(path: Path, column: str) -> dict[str, float]:
+    """A column of the benchmark's table, by cell."""
+    with gzip.open(path, "rt", newline="") as file:
+        return {row["arch"]: float(row[column]) for row in csv.DictReader(file)}
 
 
 def summary(results: Path) -> None:
@@ -206,15 +260,12 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results" / "nasbench201_search")
     parser.add_argument("--threads", type=int, help="CPU threads of this process")
     arguments = parser.parse_args()
-    keep_freed_memory()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    prepare(arguments.threads)
     if arguments.table and arguments.root:
-        with gzip.open(arguments.table, "rt") as file:
-            table = {row["arch"]: float(row["cifar10_test_acc_200ep"]) for row in csv.DictReader(file)}
+        table = read_table(arguments.table, "cifar10_test_acc_200ep")
         for seed in arguments.seeds:
             for name in arguments.settings:
-                run(name, seed, table, arguments)
+                run(name, SETTINGS[name], seed, table, arguments)
     elif arguments.settings:
         parser.error("--settings needs --table and --root")
     summary(arguments.results)

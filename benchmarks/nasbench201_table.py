@@ -22,17 +22,16 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import logging
 import statistics
 import tempfile
 import time
-import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import lightning as L
-import torch
-from harness import record
+from children import fitted
+from harness import interleaved, median_ratio, prepare, record
 
 from lightning_nas import (
     Adam,
@@ -74,17 +73,7 @@ def run(evaluator: TableEvaluator, sampler: Sampler, seed: int, trials: int, sec
 def trials_of(search: MultiTrialSearch) -> list[Trial]:
     """All trials of a search, which is run."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer = L.Trainer(
-            max_epochs=1,
-            accelerator="cpu",
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=folder,
-        )
-        trainer.fit(search)
-    return [search.runner.known[number] for number in sorted(search.runner.known)]
+        return fitted(search, Path(folder))
 
 
 def within(trials: list[Trial], budget: float) -> list[Trial]:
@@ -176,15 +165,21 @@ def halving(evaluator: TableEvaluator, runs: int, first: int) -> dict[str, objec
 
 
 def harness(evaluator: TableEvaluator, methods: list[str]) -> dict[str, object]:
-    """Seconds of 1,000 trials inside Trainer.fit."""
+    """Seconds of 1,000 trials inside Trainer.fit, in turn, against random search, which learns nothing."""
     results: dict[str, object] = {}
     evaluator.table.rows  # noqa: B018 - read before the time is taken
-    for method in methods:
-        begin = time.perf_counter()
-        run(evaluator, sampler_of(method, 0, 12), 0, 1000, None)
-        results[method] = time.perf_counter() - begin
-        print(f"{method:18}{results[method]:>8.2f} s for 1,000 trials", flush=True)
+    runs = {method: partial(thousand, evaluator, method) for method in dict.fromkeys(["random", *methods])}
+    seconds = interleaved(runs, rounds=5)
+    for method, values in seconds.items():
+        median, ratio = statistics.median(values), median_ratio(values, seconds["random"])
+        results[method] = {"seconds": values, "median": median, "ratio": ratio}
+        print(f"{method:18}{median:>8.2f} s for 1,000 trials{ratio:>8.2f} times random search", flush=True)
     return results
+
+
+def thousand(evaluator: TableEvaluator, method: str) -> list[Trial]:
+    """A search of 1,000 trials."""
+    return run(evaluator, sampler_of(method, 0, 12), 0, 1000, None)
 
 
 def sampler_of(method: str, seed: int, epochs: int) -> Sampler:
@@ -202,9 +197,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", choices=list(SAMPLERS), help="all; for fidelity random and evolution")
     parser.add_argument("--output", type=Path, help="keep a JSON record")
     arguments = parser.parse_args()
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
-    torch.set_num_threads(1)
+    prepare(threads=1)
     columns = {
         epochs: {"val/accuracy": f"cifar10_valid_acc_{epochs}ep", "test/accuracy": "cifar10_test_acc_200ep"}
         for epochs in (12, 200)
@@ -218,7 +211,7 @@ def main() -> None:
     else:
         part = compare if arguments.part == "compare" else fidelity
         results = part(evaluator, methods, arguments.runs, arguments.first_seed)
-    settings = {"part": arguments.part, "runs": arguments.runs, "first_seed": arguments.first_seed}
+    settings = {"part": arguments.part, "runs": arguments.runs, "first_seed": arguments.first_seed, "methods": methods}
     record("nasbench201_table", results, settings, arguments.output)
 
 

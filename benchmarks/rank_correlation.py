@@ -14,8 +14,6 @@ own, so several processes can share them.
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
 import json
 import statistics
 import time
@@ -24,6 +22,7 @@ from typing import Any
 
 import lightning as L
 from harness import correlations, prepare, where
+from nasbench201_search import read_table
 
 from lightning_nas import Adam, Derivation, EnasSearch, RandomSharingSearch, Sgd, SinglePathSearch, StagedSkeleton
 from lightning_nas import WeightSharingSearch as Sharing
@@ -174,8 +173,7 @@ def main() -> None:
     arguments = parser.parse_args()
     prepare(arguments.threads)
     if arguments.table:
-        with gzip.open(arguments.table, "rt", newline="") as file:
-            table = {row["arch"]: float(row["cifar10_test_acc_200ep"]) for row in csv.DictReader(file)}
+        table = read_table(arguments.table, "cifar10_test_acc_200ep")
         for seed in arguments.seeds:
             for name in arguments.methods:
                 run(name, seed, table, arguments)

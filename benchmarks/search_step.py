@@ -23,7 +23,7 @@ import torch
 from harness import interleaved, median_ratio, processor, record
 from torch import Tensor, nn
 
-from lightning_nas import CellSkeleton, EdgeWeights, GumbelHard, Softmax
+from lightning_nas import CellSkeleton, EdgeWeights, GumbelHard, Sgd, Softmax
 from lightning_nas.edge import Architecture
 from lightning_nas.functional.gradients import frozen
 from lightning_nas.functional.memory import keep_freed_memory
@@ -55,7 +55,7 @@ class Side:
         shape = (sizes.batch, 3, sizes.size, sizes.size)
         self.images = [torch.randn(shape, device=device) for _ in range(2)]
         self.targets = [torch.randint(10, (sizes.batch,), device=device) for _ in range(2)]
-        self.optimizer = torch.optim.SGD(self.weights, 0.025, momentum=0.9, weight_decay=3e-4)
+        self.optimizer = Sgd(0.025).build(self.weights, fused=self.split)
         self.draw = 0
 
     @property

@@ -39,8 +39,8 @@ ROUND = 10
 class Side:
     """One supernet and its controller, and the steps on fixed batches."""
 
-    def __init__(self, execution: Any, name: str, batch: int, paths: int, device: torch.device) -> None:
-        torch.manual_seed(0)
+    def __init__(self, execution: Any, name: str, batch: int, paths: int, seed: int, device: torch.device) -> None:
+        torch.manual_seed(seed)
         self.space, make = SPACES[name]
         self.search = EnasSearch(self.space, make(execution=execution)).to(device)
         self.network, self.controller = self.search.supernet, self.search.sampler
@@ -49,7 +49,7 @@ class Side:
         self.targets = torch.randint(10, (batch,), device=device)
         self.sgd = torch.optim.SGD(self.weights, 0.05, momentum=0.9, nesterov=True, weight_decay=2e-4)
         self.adam = self.controller.optimizer.build(self.controller.parameters())
-        self.paths = [self.space.sample(generator(0, "path", index)) for index in range(paths)]
+        self.paths = [self.space.sample(generator(seed, "path", index)) for index in range(paths)]
         self.step, self.task = 0, Classification()
 
     def weight_step(self) -> None:
@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--paths", type=int, default=50, help="recorded paths")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, images and paths")
     parser.add_argument("--output", type=Path, help="keep the JSON record here")
     settings = parser.parse_args()
     keep_freed_memory()
@@ -96,7 +97,7 @@ def main() -> None:
     print(f"{processor()}\n{'space':14}{'step':20}{'reference':>12}{'package':>12}{'ratio':>8}")
     results = {}
     for name in settings.spaces:
-        sides = {kind: Side(kind, name, settings.batch, settings.paths, device) for kind in SIDES}
+        sides = {kind: Side(kind, name, settings.batch, settings.paths, settings.seed, device) for kind in SIDES}
         for step, rounds, share in (
             ("weight_step", settings.rounds, 1),
             ("controller_round", settings.rounds // 2, ROUND),

@@ -242,6 +242,6 @@ class DifferentiableSearch(SupernetSearch):
                 self.log("search/cost", self.cost_loss.expectation(self._distributions()).float(), sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        weights = self.optimizer.build(self.supernet.parameters())
+        weights = self.optimizer.build(self.supernet.parameters(), fused=True)
         architecture = self.architecture_optimizer.build(self.architecture.parameters())
         return [weights, architecture], [self.optimizer.scheduler(weights, self.horizon)]

@@ -244,7 +244,7 @@ class WeightSharingSearch(SupernetSearch):
         super().on_train_epoch_end()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        weights = self.optimizer.build(self.supernet.parameters())
+        weights = self.optimizer.build(self.supernet.parameters(), fused=True)
         optimizers: list[torch.optim.Optimizer] = [weights]
         parameters = [p for p in self.sampler.parameters() if p.requires_grad]
         if parameters and self.sampler.optimizer is not None:

@@ -123,3 +123,20 @@ def test_settings_recorded_before_there_were_more_still_work() -> None:
 def test_nesterov_needs_a_momentum() -> None:
     with pytest.raises(ValueError, match=r"Sgd\(nesterov=True, momentum=0\)"):
         Sgd(nesterov=True, momentum=0)
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_fused_step_is_the_same_where_paths_are_sparse(momentum: float) -> None:
+    start = [torch.randn(3, 2, dtype=torch.float64) for _ in range(4)]
+    ends = []
+    for fused in (False, True):
+        weights = [tensor.clone().requires_grad_() for tensor in start]
+        optimizer = Sgd(lr=0.1, momentum=momentum, weight_decay=0.01).build(weights, fused=fused)
+        for step in range(5):
+            for index, weight in enumerate(weights):
+                took_part = (step + index) % 3 != 0 and index < 3  # the last one never does
+                weight.grad = torch.full_like(weight, step + index + 1.0) if took_part else None
+            optimizer.step()
+        assert weights[3] not in optimizer.state
+        ends.append(torch.stack([w.detach() for w in weights]))
+    torch.testing.assert_close(*ends, rtol=1e-12, atol=1e-12)
