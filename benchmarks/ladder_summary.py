@@ -103,7 +103,7 @@ def summarize_rewards(results: Path, setting: str) -> None:
             rewards, truth = entry["rewards"], entry["truth"]
             number = [float(index) for index in range(len(rewards))]
             tau, later = (correlations(rewards, values)["kendall"] for values in (truth, number))
-            part = len(rewards) // 5
+            part = max(len(rewards) // 5, 1)
             ends = [statistics.mean(x) for x in (rewards[:part], rewards[-part:], truth[:part], truth[-part:])]
             print(
                 f"{path.stem}: Kendall's tau of rewards with the truth {tau:.2f}, with the child's number {later:.2f}; "
