@@ -103,10 +103,11 @@ def summarize_rewards(results: Path, setting: str) -> None:
             rewards, truth = entry["rewards"], entry["truth"]
             number = [float(index) for index in range(len(rewards))]
             tau, later = (correlations(rewards, values)["kendall"] for values in (truth, number))
-            ends = [statistics.mean(values) for values in (rewards[:20], rewards[-20:], truth[:20], truth[-20:])]
+            part = max(len(rewards) // 5, 1)
+            ends = [statistics.mean(x) for x in (rewards[:part], rewards[-part:], truth[:part], truth[-part:])]
             print(
                 f"{path.stem}: Kendall's tau of rewards with the truth {tau:.2f}, with the child's number {later:.2f}; "
-                f"first and last 20: rewards {ends[0]:.2f}, {ends[1]:.2f}, truth {ends[2]:.1f}, {ends[3]:.1f}"
+                f"first and last fifth: rewards {ends[0]:.2f}, {ends[1]:.2f}, truth {ends[2]:.1f}, {ends[3]:.1f}"
             )
 
 

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import yaml
 from harness import clock, prepare, where
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
@@ -41,7 +40,7 @@ from lightning_nas import (
     WeightSharingSearch,
 )
 from lightning_nas.callbacks import TemperatureSchedule
-from lightning_nas.config import instantiate
+from lightning_nas.cli import NasCLI
 from lightning_nas.data import Bilevel, ImageFolder, Phased
 from lightning_nas.functional.files import write_atomically
 from lightning_nas.search import SupernetSearch
@@ -159,7 +158,8 @@ def read_run(path: Path) -> dict[str, Any]:
 def search(setting: Setting) -> SupernetSearch:
     """The search of a setting; norms use each batch's statistics, as in the benchmark's own searches."""
     if setting.recipe is not None:
-        found = instantiate(yaml.safe_load((CONFIGS / setting.recipe).read_text())["model"])
+        words = ["--config", str(CONFIGS / setting.recipe), "--seed_everything", "false"]
+        found = NasCLI(words, run=False).model
         assert isinstance(found, SupernetSearch)
         return found
     space = NasBench201Space(candidates=NASBENCH201_CANDIDATES if setting.none else NASBENCH201_CANDIDATES[1:])
