@@ -103,7 +103,7 @@ class GuardedModule(LightningModule, Configurable):
             raise MisconfigurationException(f"ReducedFidelity(resolution={self.resolution}): {error}") from error
 
     def guard_loss(self, loss: Tensor, batch_idx: int) -> None:
-        """Stop at a loss that is not finite; on an accelerator one step later, so that nothing waits for the device.
+        """Stop at a loss that is not finite; on an accelerator one step later, when it is likely to be there.
 
         Raises:
             NonFiniteLossError: names epoch, batch and the last good checkpoint.
