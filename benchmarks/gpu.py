@@ -30,15 +30,16 @@ from harness import interleaved, median_ratio, prepare, processor, record
 from lightning.pytorch.callbacks import Callback
 from search_step import STEPS, Side
 from torch import Tensor
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from lightning_nas import Adam, GdasSearch, Norm, Sgd, StagedSkeleton
+from lightning_nas import Adam, CellSkeleton, DartsSearch, GdasSearch, Norm, Sgd, StagedSkeleton
 from lightning_nas.callbacks import TemperatureSchedule
 from lightning_nas.data import Augment, Bilevel, ImageData
 from lightning_nas.data.dataset import ImageSet, InMemory
-from lightning_nas.spaces import NasBench201Space
+from lightning_nas.spaces import DartsSpace, NasBench201Space
 
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
@@ -103,7 +104,13 @@ def bounds(settings: argparse.Namespace) -> dict[str, Any]:
         least = (traffic.flops / known["operations"], traffic.bytes / known["bytes"])
         figures = f"{traffic.flops / 1e9:>8.1f}{traffic.bytes / 1e9:>8.1f}"
         print(f"{name:22}{started or '-':>10}{traffic.operations:>8}{figures}{least[0]:>13.4f} s{least[1]:>14.4f} s")
-        results[name] = {"launches": started, "operations": traffic.operations, "bytes": traffic.bytes, "least": least}
+        results[name] = {
+            "launches": started,
+            "operations": traffic.operations,
+            "bytes": traffic.bytes,
+            "flops": traffic.flops,
+            "least": least,
+        }
     return {"rates": known, "steps": results}
 
 
@@ -171,6 +178,14 @@ class Clock(Callback):
         self.seconds.append(time.perf_counter() - self.begin)
 
 
+def quiet_trainer(folder: str, epochs: int, callbacks: list[Callback]) -> L.Trainer:
+    """One that does nothing but train."""
+    return L.Trainer(
+        max_epochs=epochs, accelerator="auto", devices=1, callbacks=callbacks, limit_val_batches=0, logger=False,
+        enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=False, default_root_dir=folder,
+    )  # fmt: skip
+
+
 def gdas_search(settings: argparse.Namespace) -> dict[str, Any]:
     """Two epochs of the recipe, after one; validation is left out, as in the authors' clock."""
     norm = Norm(affine=False, statistics="batch")
@@ -181,12 +196,7 @@ def gdas_search(settings: argparse.Namespace) -> dict[str, Any]:
     clock, number = Clock(), 512 if small else 50_000
     data = Bilevel(RandomImages(number, settings.batch), fraction=0.5)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = L.Trainer(
-            max_epochs=3, accelerator="auto", devices=1, callbacks=[clock, TemperatureSchedule(10.0, 0.1)],
-            limit_val_batches=0, logger=False, enable_checkpointing=False, enable_model_summary=False,
-            enable_progress_bar=False, default_root_dir=folder,
-        )  # fmt: skip
-        trainer.fit(search, data)
+        quiet_trainer(folder, 3, [clock, TemperatureSchedule(10.0, 0.1)]).fit(search, data)
     epoch = statistics.mean(clock.seconds[1:])
     full = EPOCHS * epoch
     size = "CIFAR-10's size" if not small else f"{number} images, a small supernet"
@@ -210,7 +220,8 @@ def shares(settings: argparse.Namespace) -> dict[str, float]:
             step()
             wait()
         kind = "self_device_time_total" if CUDA else "self_cpu_time_total"
-        rows = sorted(found.key_averages(), key=lambda row: -getattr(row, kind))
+        rows = [row for row in found.key_averages() if not CUDA or row.device_type == DeviceType.CUDA]
+        rows.sort(key=lambda row: -getattr(row, kind))
         busy = sum(getattr(row, kind) for row in rows) / 1e6
         print(f"\n{name}: {wall:.4f} s, of which the device computes {min(busy / wall, 1.0):.0%}")
         for row in rows[:10]:
@@ -219,28 +230,37 @@ def shares(settings: argparse.Namespace) -> dict[str, float]:
     return results
 
 
-def waits(settings: argparse.Namespace) -> dict[str, int]:
-    """How often a step waits for the device: GDAS and DARTS, five steps each after two to warm up."""
+class Watch(Callback):
+    """Lets torch warn of each wait for the device, from the third batch to the last."""
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        torch.cuda.set_sync_debug_mode("warn" if batch_idx >= 2 else "default")
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def waits(settings: argparse.Namespace) -> dict[str, float]:
+    """How often a step of a real fit waits for the device; the draw of GDAS has to, once a draw."""
     if not CUDA:
         print("\nwaits for the device: needs CUDA, left out")
         return {}
+    searches = {
+        "darts": lambda: DartsSearch(DartsSpace(), CellSkeleton(cells=8, channels=16)),
+        "gdas": lambda: GdasSearch(NasBench201Space(), StagedSkeleton(channels=16, cells_per_stage=5)),
+    }
     results = {}
-    for name in settings.steps:
-        make, method = STEPS[name]
-        step = getattr(Side("fan_out", settings, make(), DEVICE), method)
-        for _ in range(2):
-            step()
-        torch.cuda.set_sync_debug_mode("warn")
-        try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                for _ in range(5):
-                    step()
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+    for name, make in searches.items():
+        data = Bilevel(RandomImages(12 * 2 * settings.batch, settings.batch), fraction=0.5)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with tempfile.TemporaryDirectory() as folder:
+                quiet_trainer(folder, 1, [Watch()]).fit(make(), data)
         places = [f"{Path(w.filename).name}:{w.lineno}" for w in caught if "synchroniz" in str(w.message)]
-        results[name] = len(places)
-        print(f"{name}: {len(places) / 5:.1f} waits a step {sorted(set(places))}")
+        results[name] = len(places) / 10
+        print(f"{name}: {results[name]:.1f} waits a step {sorted(set(places))}")
     return results
 
 
