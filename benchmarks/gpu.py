@@ -236,6 +236,7 @@ class Watch(Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        del trainer, pl_module, batch
         torch.cuda.set_sync_debug_mode("warn" if batch_idx >= 2 else "default")
 
     def on_train_batch_end(self, *_: Any) -> None:
