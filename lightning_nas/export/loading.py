@@ -57,7 +57,7 @@ def _read(path: str | Path) -> Any:
     except _UNREADABLE as error:
         reason = str(error).partition("\n")[0]
         raise ExportError(
-            f"checkpoint={str(path)!r} cannot be read as a checkpoint ({reason[:150] or type(error).__name__}). Give "
+            f"checkpoint={str(path)!r} cannot be read as a checkpoint ({type(error).__name__}: {reason[:150]}). Give "
             "one that the training of a network (NetworkTraining) has saved."
         ) from error
 
