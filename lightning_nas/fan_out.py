@@ -13,7 +13,7 @@ from lightning_nas.edge import EdgeWeights
 from lightning_nas.functional.recompute import NotKept
 from lightning_nas.functional.weighted_sum import weighted_sum
 
-Restore: TypeAlias = Callable[[Tensor], Tensor]
+Restore: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
 
 
 class Plan(NamedTuple):
@@ -22,8 +22,9 @@ class Plan(NamedTuple):
     Args:
         prepare: from the state (B, C, H, W) and E to what the operations read; kinds with the same function share it.
         run: from E operations, what was prepared and their weights, one for each channel, (E * C,), to the weighted
-            outputs, (B, E * C, h, w).
-        restore: brings a sum of such outputs to its final form; applied once to the sum of all kinds that have it.
+            outputs, (B, E * C, h, w), which may be written over.
+        restore: brings a sum of such outputs to its final form, and adds it to a second one, which may be written over,
+            unless that is None; applied once to the sum of all kinds that have it.
     """
 
     prepare: Callable[[Tensor, int], Tensor]
@@ -127,11 +128,15 @@ class _Terms:
             with not_kept.hooks():
                 output = job.plan.run(job.operations, x, scale_D)
             key = (job.positions, job.plan.restore)
-            sums[key] = sums[key] + output if key in sums else output
+            sums[key] = sums[key].add_(output) if key in sums else output
         totals: dict[tuple[int, ...], Tensor] = {}
-        for (positions, restore), joint in sums.items():
-            part = joint if restore is None else restore(joint)
-            totals[positions] = totals[positions] + part if positions in totals else part
+        # Those that are in their final form already come first, so that the others are added to them.
+        for (positions, restore), joint in sorted(sums.items(), key=lambda item: item[0][1] is not None):
+            total = totals.get(positions)
+            if restore is not None:
+                totals[positions] = restore(joint, total)
+            else:
+                totals[positions] = joint if total is None else total.add_(joint)
         return totals
 
     def _scales(self) -> Sequence[Tensor]:

@@ -28,8 +28,9 @@ def repeat_channels(x_BCHW: Tensor, edges: int) -> Tensor:
     if edges == 1:
         return x_BCHW
     batch, channels, height, width = x_BCHW.shape
-    repeated = x_BCHW.permute(0, 2, 3, 1).unsqueeze(3).expand(-1, -1, -1, edges, -1)
-    return repeated.contiguous().view(batch, height, width, edges * channels).permute(0, 3, 1, 2)
+    pixels = x_BCHW.permute(0, 2, 3, 1).reshape(-1, 1, channels)
+    repeated = pixels.expand(-1, edges, -1).contiguous()
+    return repeated.view(batch, height, width, edges * channels).permute(0, 3, 1, 2)
 
 
 def depthwise(x_BDHW: Tensor, weight_D1KK: Tensor, stride: int = 1, padding: int = 0, dilation: int = 1) -> Tensor:
@@ -96,28 +97,48 @@ def depthwise_gradients(
     if not of_weight:
         return found_x, None
     if wide:
-        return found_x, _by_columns(gradient_BDHW, x_BDHW, groups, kernel)
+        return found_x, _by_columns(gradient_BDHW, x_BDHW, weight_D1KK)
     return found_x, _gradient("weight", gradient_BDHW, x_BDHW, weight_D1KK, groups, padding)
 
 
-def _by_columns(gradient_BDHW: Tensor, x_BDHW: Tensor, groups: int, kernel: int) -> Tensor:
+def _by_columns(gradient_BDHW: Tensor, x_BDHW: Tensor, weight_D1KK: Tensor) -> Tensor:
     """The weights' gradient, at most three columns of the kernel at a time where the kernel is 5 or 7 wide.
 
-    With the gradient moved by kernel // 2 - 1 pixels the two columns at one side come under a kernel of three columns.
-    The third of them is left out: it misses the pixels that were moved out of the image.
+    With the gradient moved by kernel // 2 - 1 pixels the outer columns at one side come under a kernel of three
+    columns. What the innermost of them misses lies in the pixels that were moved out of the image.
     """
-    half = kernel // 2
-    rows = half
+    kernel = weight_D1KK.shape[-1]
+    half = rows = kernel // 2
     if x_BDHW.shape[2] < _TALL:
         x_BDHW, rows = F.pad(x_BDHW, (0, 0, half, half)), 0
 
-    def columns(count: int, shift: int) -> Tensor:
-        moved = F.pad(gradient_BDHW, (shift, -shift)) if shift else gradient_BDHW
-        shape = x_BDHW.new_empty(groups, 1, kernel, count)
-        return _gradient("weight", moved, x_BDHW, shape, groups, [rows, count // 2])
+    def columns(count: int, gradient: Tensor, x: Tensor) -> Tensor:
+        shape = weight_D1KK[..., :count]
+        return _gradient("weight", gradient, x, shape, len(shape), [rows, count // 2])
 
-    left, right = columns(3, 1 - half)[..., :2], columns(3, half - 1)[..., 1:]
-    return torch.cat([left, columns(kernel - 4, 0), right], dim=-1)
+    left = columns(3, _moved(gradient_BDHW, 1 - half), x_BDHW)
+    right = columns(3, _moved(gradient_BDHW, half - 1), x_BDHW)
+    if kernel == 5:
+        middle = left[..., 2:] + columns(1, *(_first_column(image) for image in (gradient_BDHW, x_BDHW)))
+    else:
+        middle = columns(kernel - 4, gradient_BDHW, x_BDHW)
+    return torch.cat([left[..., :2], middle, right[..., 1:]], dim=-1)
+
+
+def _moved(x_BDHW: Tensor, pixels: int) -> Tensor:
+    """The images moved to the right, or to the left if negative, with zeros where they were."""
+    moved, kept = torch.empty_like(x_BDHW), x_BDHW.shape[3] - abs(pixels)
+    if pixels > 0:
+        moved[..., pixels:].copy_(x_BDHW[..., :kept])
+        moved[..., :pixels].zero_()
+    else:
+        moved[..., :kept].copy_(x_BDHW[..., -pixels:])
+        moved[..., kept:].zero_()
+    return moved
+
+
+def _first_column(x_BDHW: Tensor) -> Tensor:
+    return x_BDHW[..., :1].contiguous(memory_format=torch.channels_last)
 
 
 class _NarrowPointwise(torch.autograd.Function):

@@ -8,6 +8,8 @@ Shapes: B batch, C channels, H and W height and width, both even.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -20,18 +22,42 @@ def parities(x_BCHW: Tensor) -> Tensor:
     return parts.contiguous().view(4 * batch, height // 2, width // 2, channels).permute(0, 3, 1, 2)
 
 
-def from_parities(x: Tensor) -> Tensor:
+def from_parities(x: Tensor, onto: Tensor | None = None) -> Tensor:
     """The images that `parities` took apart, put together again, in channels_last.
+
+    Args:
+        x: the images of each parity.
+        onto: images that they are added to; it is written over.
 
     Example:
         >>> import torch
         >>> x = torch.rand(2, 3, 4, 6)
-        >>> torch.equal(from_parities(parities(x)), x)
-        True
+        >>> torch.equal(from_parities(parities(x)), x), torch.equal(from_parities(parities(x), x.clone()), 2 * x)
+        (True, True)
     """
+    if onto is not None:
+        total: Tensor = _AddParities.apply(onto, x)
+        return total
     images, channels, height, width = x.shape
     parts = x.permute(0, 2, 3, 1).reshape(2, 2, images // 4, height, width, channels).permute(2, 3, 0, 4, 1, 5)
     return parts.contiguous().view(images // 4, 2 * height, 2 * width, channels).permute(0, 3, 1, 2)
+
+
+class _AddParities(torch.autograd.Function):
+    """Adds through a view: autograd itself would copy the total for an operation in place on a view of it."""
+
+    @staticmethod
+    def forward(ctx: Any, total: Tensor, x: Tensor) -> Tensor:
+        images, channels, height, width = x.shape
+        split = (images // 4, height, 2, width, 2, channels)
+        places = total.permute(0, 2, 3, 1).view(split).permute(2, 4, 0, 1, 3, 5)
+        places.add_(x.permute(0, 2, 3, 1).view(2, 2, images // 4, height, width, channels))
+        ctx.mark_dirty(total)
+        return total
+
+    @staticmethod
+    def backward(_ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        return gradients[0], parities(gradients[0])
 
 
 def every_second(x_BCHW: Tensor, first: int = 0) -> Tensor:

@@ -14,13 +14,7 @@ from lightning_nas.functional.convolution import repeat_channels
 from lightning_nas.functional.dilated import dilated
 from lightning_nas.functional.parity import diagonal_parities, every_second, from_parities, parities
 from lightning_nas.skeleton import BatchNorm, Norm
-from lightning_nas.spaces.joint import (
-    joint_conv,
-    joint_depthwise,
-    joint_norm,
-    joint_norm_relu_depthwise,
-    joint_pointwise,
-)
+from lightning_nas.spaces.joint import joint_conv, joint_depthwise, joint_norm, joint_pointwise
 
 
 def _rectified(state: Tensor, _edges: int) -> Tensor:
@@ -142,7 +136,8 @@ class SeparableConv(nn.Module):
         """What all edges give, times their scales, for repeated channels that ReLU has passed."""
         x = joint_depthwise([o.depthwise_1 for o in operations], x)
         x = joint_pointwise([o.pointwise_1 for o in operations], x)
-        x = joint_norm_relu_depthwise([o.norm_1 for o in operations], [o.depthwise_2 for o in operations], x)
+        x = F.relu(joint_norm([o.norm_1 for o in operations], x), inplace=True)
+        x = joint_depthwise([o.depthwise_2 for o in operations], x)
         x = joint_pointwise([o.pointwise_2 for o in operations], x)
         return joint_norm([o.norm_2 for o in operations], x, scale)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_nas.functional.convolution import depthwise, pointwise
-from lightning_nas.functional.normalization import norm_relu_depthwise, normalize
+from lightning_nas.functional.normalization import normalize
 from lightning_nas.skeleton import BatchNorm
 from lightning_nas.spaces.statistics import record, uses_batch
 
@@ -52,18 +52,6 @@ def joint_norm(norms: Sequence[BatchNorm], x_BDhw: Tensor, scale_D: Tensor | Non
         mean, var = (_cat([_given(getattr(n, name)) for n in norms]) for name in ("running_mean", "running_var"))
         return F.batch_norm(x_BDhw, mean, var, weight, bias, eps=first.eps)
     output, *found = normalize(x_BDhw, weight, bias, first.eps)
-    record(norms, x_BDhw, *found)
-    return output
-
-
-def joint_norm_relu_depthwise(norms: Sequence[BatchNorm], convs: Sequence[nn.Conv2d], x_BDhw: Tensor) -> Tensor:
-    """Norms, ReLU and depthwise convolutions of stride 1; what lies between them is not kept for the backward pass."""
-    first = norms[0]
-    if not uses_batch(first) or torch.is_autocast_enabled(x_BDhw.device.type):
-        return joint_depthwise(convs, F.relu(joint_norm(norms, x_BDhw), inplace=True))
-    weight, bias = _affine(norms, None)
-    kernels = _cat([conv.weight for conv in convs])
-    output, *found = norm_relu_depthwise(x_BDhw, weight, bias, first.eps, kernels)
     record(norms, x_BDhw, *found)
     return output
 

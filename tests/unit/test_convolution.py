@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from lightning_nas.functional.convolution import depthwise, pointwise, repeat_channels
 from lightning_nas.functional.dilated import dilated
 from lightning_nas.functional.gradients import frozen, gradients
-from lightning_nas.functional.parity import diagonal_parities, every_second, parities
+from lightning_nas.functional.parity import diagonal_parities, every_second, from_parities, parities
 
 
 def random_images(*shape: int) -> Tensor:
@@ -56,6 +56,11 @@ def test_repeated_channels_follow_one_another() -> None:
     assert repeated.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(repeated, torch.cat([x] * 4, 1))
     assert torch.equal(torch.autograd.grad(repeated.sum(), x)[0], torch.full_like(x, 4.0))
+
+
+def test_parities_are_put_together_onto_other_images() -> None:
+    x, onto = random_images(8, 3, 3, 5), random_images(2, 3, 6, 10)
+    assert_same(from_parities(x, 2 * onto).square(), (from_parities(x) + 2 * onto).square(), [x, onto])
 
 
 def test_slices_have_gradients_in_the_layout_of_the_images() -> None:
