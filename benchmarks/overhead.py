@@ -3,16 +3,21 @@
 Both sides have the same supernet, relaxation, draws, gradients, clipping, SGD and Adam, and the same two batches, which
 are made beforehand. They take turns inside one `Trainer.fit` on the CPU: the loader runs a block of bare steps between
 two blocks of the trainer's; in the end both sides must have the same weights, bit for bit. `plain` is a trainer without
-logger, checkpoints and progress bar; `usual` has TensorBoard, a checkpoint, `ExtractGenotype` and
-`ArchitectureMonitor`, as users have them.
+logger, checkpoints and progress bar; `usual` has TensorBoard, a checkpoint, a progress bar, `ExtractGenotype` and
+`ArchitectureMonitor`, as users have them. `alone` is the part that is Lightning's: the trainer of `plain` with a module
+that has nothing but the bare step.
 
-    python benchmarks/overhead.py            # three minutes on two cores
+Beside other work the threads of a step wait for each other, and a step of DARTS takes many times as long. A case that
+takes longer than `--limit` ends the run and shows where it was.
+
+    python benchmarks/overhead.py            # three minutes on two cores that do nothing else
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import faulthandler
 import statistics
 import tempfile
 import time
@@ -36,6 +41,7 @@ from lightning_nas.search import DifferentiableSearch
 from lightning_nas.spaces import DartsSpace, NasBench201Space
 
 Batch = tuple[Tensor, Tensor]
+KINDS = ["alone", "plain", "usual"]
 BOUNDS = {"darts": "5 %", "gdas": "1.5 ms"}
 
 
@@ -73,7 +79,7 @@ class Bare:
             }
         return nn.functional.cross_entropy(self.network(batch[0], architecture).logits, batch[1])
 
-    def step(self) -> None:
+    def step(self, step_weights: Callable[[], object] | None = None) -> None:
         with frozen(self.weights):
             found = torch.autograd.grad(self.loss(self.val, "architecture"), self.alphas, allow_unused=True)
         for alpha, gradient in zip(self.alphas, found, strict=True):
@@ -85,8 +91,24 @@ class Bare:
         ):
             weight.grad = gradient
         nn.utils.clip_grad_norm_(self.weights, 5.0)
-        self.sgd.step()
+        (step_weights or self.sgd.step)()
         self.index += 1
+
+
+class Alone(L.LightningModule):
+    """Nothing but the bare step and Lightning: no logs, no checks, no hooks."""
+
+    def __init__(self, step: Bare) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.supernet, self.architecture, self.step = step.network, nn.ParameterList(step.alphas), step
+
+    def training_step(self, batch: dict[str, Batch], batch_idx: int) -> None:  # noqa: ARG002
+        sgd, _ = self.optimizers()  # type: ignore[attr-defined]
+        self.step.step(sgd.step)
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        return [self.step.sgd, self.step.adam]
 
 
 class Turns:
@@ -145,10 +167,11 @@ def measure(name: str, kind: str, rounds: int) -> dict[str, list[float]]:
     batches = [(torch.randn(size, 3, 32, 32), torch.randint(10, (size,))) for _ in range(2)]
     search = make()
     bare = Bare(copy.deepcopy(search), *batches)
+    module = Alone(Bare(search, *batches)) if kind == "alone" else search
     turns = Turns(batches[0], bare, steps, rounds)
     loaders = CombinedLoader({"train": turns, "val": Repeated(batches[1], len(turns))}, "min_size")
     with tempfile.TemporaryDirectory() as folder:
-        trainer(kind, folder).fit(search, loaders)
+        trainer(kind, folder).fit(module, loaders)
     bare.step()  # the batch at the end
     for ours, theirs in zip([*search.supernet.parameters(), *search.architecture.parameters()], bare.all, strict=True):
         assert torch.equal(ours, theirs), "the two sides have not done the same"
@@ -157,17 +180,20 @@ def measure(name: str, kind: str, rounds: int) -> dict[str, list[float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
-    parser.add_argument("--kinds", nargs="*", default=["plain", "usual"], choices=["plain", "usual"])
+    parser.add_argument("--kinds", nargs="*", default=KINDS, choices=KINDS)
+    parser.add_argument("--limit", type=float, default=300, help="seconds for a case")
     parser.add_argument("--output", type=Path, help="keep the JSON record here")
     settings = parser.parse_args()
     prepare()
-    print(f"{'step':8}{'trainer':10}{'bare':>12}{'package':>12}{'more':>10}{'share':>8}   bound")
+    print(f"{'step':8}{'trainer':10}{'bare':>12}{'package':>12}{'more':>10}{'share':>8}   bound", flush=True)
     results = {}
     for name in settings.cases:
         for kind in settings.kinds:
+            faulthandler.dump_traceback_later(settings.limit, exit=True)
             seconds = measure(name, kind, settings.rounds)
+            faulthandler.cancel_dump_traceback_later()
             bare, package = (statistics.median(seconds[side]) for side in ("bare", "package"))
             pairs = zip(seconds["package"], seconds["bare"], strict=True)
             more, share = statistics.median(p - b for p, b in pairs), median_ratio(*seconds.values()) - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from lightning_nas.config import Configurable
+from lightning_nas.functional.host_copy import HostCopy
 from lightning_nas.functional.resize import shrink
 from lightning_nas.functional.seeding import current_seed, derive_seed, seed_all
 from lightning_nas.parallel import average_buffers
@@ -45,7 +47,7 @@ class GuardedModule(LightningModule, Configurable):
         self.resolution: int | None = None  # pixels that a schedule shrinks the images to; None leaves them whole
         self.image_shape: tuple[int, ...] | None = None  # (C, H, W) of the first images seen, before any shrinking
         self._checked: set[str] = set()
-        self._pending: tuple[Tensor, int, int] | None = None
+        self._pending: tuple[HostCopy, int, int] | None = None
 
     @property
     def seed(self) -> int:
@@ -103,20 +105,21 @@ class GuardedModule(LightningModule, Configurable):
             raise MisconfigurationException(f"ReducedFidelity(resolution={self.resolution}): {error}") from error
 
     def guard_loss(self, loss: Tensor, batch_idx: int) -> None:
-        """Stop at a loss that is not finite; on an accelerator one step later, when it is likely to be there.
+        """Stop at a loss that is not finite; on an accelerator one step later, and without a wait for what is queued.
 
         Raises:
             NonFiniteLossError: names epoch, batch and the last good checkpoint.
         """
+        copy = HostCopy(loss)  # on its way before the last one is looked at
         self.check_pending_loss()
-        self._pending = (loss.detach(), self.current_epoch, batch_idx)
-        if loss.device.type == "cpu":
+        self._pending = (copy, self.current_epoch, batch_idx)
+        if loss.is_cpu:
             self.check_pending_loss()
 
     def check_pending_loss(self) -> None:
         """Look at the loss that `guard_loss` has kept, if there is one."""
         pending, self._pending = self._pending, None
-        if pending is None or bool(torch.isfinite(pending[0]).all()):
+        if pending is None or math.isfinite(loss := pending[0].value().item()):
             return
         paths = [
             getattr(callback, "last_model_path", "") or getattr(callback, "best_model_path", "")
@@ -124,7 +127,7 @@ class GuardedModule(LightningModule, Configurable):
         ]
         good = next((path for path in paths if path and Path(path).exists()), None)
         raise NonFiniteLossError(
-            f"The loss is {float(pending[0])} in epoch {pending[1]}, batch {pending[2]}. "
+            f"The loss is {loss} in epoch {pending[1]}, batch {pending[2]}. "
             + (f"The last good checkpoint is {good}. " if good else "No checkpoint was written yet. ")
             + "Lower the learning rate, set `clip`, or look for broken values in the data."
         )

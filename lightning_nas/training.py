@@ -20,6 +20,7 @@ from lightning_nas.module import GuardedModule
 from lightning_nas.optimizer import Sgd
 from lightning_nas.skeleton import Skeleton
 from lightning_nas.space import SearchSpace
+from lightning_nas.step_log import log_step
 from lightning_nas.task import Classification, Task
 
 
@@ -102,7 +103,7 @@ class NetworkTraining(GuardedModule):
         with self.explain_out_of_memory(len(inputs)):
             loss = self.task.loss(self.network(inputs), batch)
         self.guard_loss(loss, batch_idx)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(inputs))
+        log_step(self, "train/loss", loss, len(inputs), prog_bar=True)
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 
@@ -57,6 +58,12 @@ def derive_seed(seed: int, *keys: int | str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
+@cache
+def _answer(question: Callable[[], bool]) -> bool:
+    """What a machine has does not change while a process runs, and to ask takes longer than to seed."""
+    return question()
+
+
 def seed_all(seed: int) -> None:
     """`torch.manual_seed` without what it costs on a machine that has no accelerator, where it is called each batch.
 
@@ -67,7 +74,7 @@ def seed_all(seed: int) -> None:
         >>> torch.equal(first, torch.rand(1))
         True
     """
-    if torch.accelerator.is_available():
+    if _answer(torch.accelerator.is_available):
         torch.manual_seed(seed)
     else:
         torch.default_generator.manual_seed(seed)

@@ -29,6 +29,7 @@ from lightning_nas.search.cost_loss import CostLoss
 from lightning_nas.search.supernet import SupernetSearch
 from lightning_nas.skeleton import Skeleton
 from lightning_nas.space import SupernetSpace
+from lightning_nas.step_log import log_step
 from lightning_nas.task import Task
 
 Extraction = Callable[[Mapping[str, Tensor], SupernetSpace], Genotype]
@@ -180,10 +181,10 @@ class DifferentiableSearch(SupernetSearch):
         with self.explain_out_of_memory(size):
             if self.current_epoch >= self.warmup_epochs:
                 found = self._architecture_step(batch, batch_idx, weight_optimizer, architecture_optimizer)
-                self.log("search/arch_loss", found, batch_size=size)
+                log_step(self, "search/arch_loss", found, size)
             loss = self.weight_step(batch["train"], batch_idx, weight_optimizer)
         self.guard_loss(loss, batch_idx)
-        self.log("train/loss", loss, prog_bar=True, batch_size=size)
+        log_step(self, "train/loss", loss, size, prog_bar=True)
 
     def _loss(self, batch: Any, purpose: str, batch_idx: int) -> Tensor:
         output = self.supernet(self.inputs(batch), self.draw(purpose, batch_idx))

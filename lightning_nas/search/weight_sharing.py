@@ -32,6 +32,7 @@ from lightning_nas.search.supernet import SupernetSearch
 from lightning_nas.search.undisturbed import undisturbed
 from lightning_nas.skeleton import NetworkOutput, Skeleton
 from lightning_nas.space import SupernetSpace
+from lightning_nas.step_log import log_step
 from lightning_nas.task import Task
 from lightning_nas.trial import Evaluation, Proposal, Trial, best_trials
 
@@ -166,7 +167,7 @@ class WeightSharingSearch(SupernetSearch):
                 self._stop_scoring()
                 loss = self.weight_step(part, batch_idx, weights)
                 self.guard_loss(loss, batch_idx)
-                self.log("train/loss", loss, prog_bar=True, batch_size=size)
+                log_step(self, "train/loss", loss, size, prog_bar=True)
                 return
             self._score(part, batch_idx)
         last = batch_idx + 1 == self.trainer.num_training_batches

@@ -28,7 +28,7 @@ PARTS = CORE | {
     "cost",
     "reward",
 }
-FITS = ("module", "controller", "training", "inheritance", "reduced_fidelity", "path_score", "derivation")
+FITS = ("module", "step_log", "controller", "training", "inheritance", "reduced_fidelity", "path_score", "derivation")
 TRAINING = PARTS | {*FITS, "data"}
 EVALUATION = TRAINING | {"evaluator"}
 SEARCH = EVALUATION | {"search"}
