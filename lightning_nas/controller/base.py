@@ -14,7 +14,7 @@ from lightning_nas.controller.drawn import Drawn
 from lightning_nas.controller.rules import PolicyRule, Reinforce, Scores
 from lightning_nas.functional.policy import bernoulli, categorical, draw_bits, draw_option, skip_divergence
 from lightning_nas.functional.seeding import current_seed, generator
-from lightning_nas.functional.transfer import sent
+from lightning_nas.functional.transfer import moved, sent
 from lightning_nas.genotype import Decision, Genotype
 from lightning_nas.optimizer import Adam
 from lightning_nas.sampler import Sampler
@@ -143,7 +143,7 @@ class Controller(Sampler):
             return
         complete, rewards = [trial for trial, _ in taught], torch.tensor([reward for _, reward in taught])
         baseline = float(rewards.mean()) if self.baseline is None else self.baseline
-        advantage = (rewards - baseline).to(next(self.parameters()).device)
+        advantage = moved(rewards - baseline, next(self.parameters()).device)
 
         def score() -> Scores:
             scores = self.score([t.genotype for t in complete], [t.proposal.fixed for t in complete])
