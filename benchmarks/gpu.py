@@ -45,6 +45,9 @@ SECTIONS: dict[str, tuple[Run, float]] = {
     "layouts": (layouts, 0.03), "graphs": (isolated("graphs"), 0.05), "compile": (isolated("compile"), 0.06),
 }  # fmt: skip
 """What runs, in this order, and its share of the time."""
+ORDER = ["darts first order", "gdas", "darts second order"]
+"""Steps, the longest last."""
+HIDDEN = ("output", "profiles", "alone")
 ALONE: dict[str, Run] = {"graphs": graphs, "compile": compiled}
 
 
@@ -54,7 +57,7 @@ def arguments() -> Settings:
     parser.add_argument("--root", type=Path, help="CIFAR-10 as folders of images; without it they are synthetic")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", nargs="+", default=list(STEPS), choices=list(STEPS))
+    parser.add_argument("--steps", nargs="+", default=ORDER, choices=list(STEPS))
     parser.add_argument("--sections", nargs="+", default=list(SECTIONS), choices=list(SECTIONS))
     parser.add_argument(
         "--compile", nargs="*", default=["cells", "network"], choices=["cells", "network"],
@@ -66,10 +69,12 @@ def arguments() -> Settings:
     settings = parser.parse_args(namespace=Settings())
     if not CUDA and not settings.smoke:
         parser.error("no CUDA device here: add --smoke for small sizes.")
-    settings.cells, settings.channels, settings.size = (2, 4, 12) if settings.smoke else (8, 16, 32)
+    settings.cells, settings.channels, settings.size = (3, 4, 12) if settings.smoke else (8, 16, 32)
+    settings.nodes = 2 if settings.smoke else 4
     settings.batch, settings.rounds = (8, 1) if settings.smoke else (settings.batch, settings.rounds)
     settings.compile = settings.compile[:1] if settings.smoke else settings.compile
     settings.seed, settings.checkpoint_cells = 0, False
+    settings.profiles = {}
     return settings
 
 
@@ -79,7 +84,7 @@ def main() -> None:
     torch.backends.cudnn.benchmark = False
     print(f"{processor()}, torch {torch.__version__}, CUDA {torch.version.cuda if CUDA else 'none'}", flush=True)
     results: dict[str, object] = {}
-    written = {k: str(v) if isinstance(v, Path) else v for k, v in vars(settings).items() if k != "output"}
+    written = {k: str(v) if isinstance(v, Path) else v for k, v in vars(settings).items() if k not in HIDDEN}
     shares_of = {name: SECTIONS[name][1] for name in SECTIONS if name in settings.sections}
     used = 0.0
 

@@ -32,22 +32,22 @@ def shares(settings: Settings, section: Section) -> None:
 
 
 def _shares(name: str, settings: Settings) -> dict[str, Any]:
-    step, times = step_of(name, settings), 1 if settings.smoke else 3
+    step, times = step_of(name, settings), 1 if settings.smoke else 5
     for _ in range(3):
         step()
     issued, wall = seconds_of(step, times)
-    rows = profiled(step, times)
+    rows = settings.profiles[name] if name in settings.profiles else profiled(step)
     kernels = [row for row in rows if on_device(row)]
-    busy = sum(map(busy_seconds, kernels)) / times
+    busy = sum(map(busy_seconds, kernels))
     share = min(busy / wall, 1.0)
     bound = "GPU" if share >= BUSY else "CPU"
     print(f"{name}: {wall:.4f} s, {issued:.4f} s until handed over, the device computes {busy:.4f} s: ", end="")
     print(f"idle {1 - share:.0%}, {bound}-bound")
     found = {"seconds": wall, "handed_over": issued, "busy": busy, "idle": 1 - share, "bound": bound}
-    found["kernels"] = _table("kernels", kernels, busy_seconds, times)
+    found["kernels"] = _table("kernels", kernels, busy_seconds)
     operators = [row for row in rows if not CUDA or not on_device(row)]
-    found["operators, device"] = _table("operators, by the device's time", operators, busy_seconds, times)
-    found["operators, host"] = _table("operators, by the host's time", operators, _host_seconds, times)
+    found["operators, device"] = _table("operators, by the device's time", operators, busy_seconds)
+    found["operators, host"] = _table("operators, by the host's time", operators, _host_seconds)
     return found
 
 
@@ -55,14 +55,14 @@ def _host_seconds(row: Any) -> float:
     return float(row.self_cpu_time_total) / 1e6
 
 
-def _table(title: str, rows: list[Any], seconds: Callable[[Any], float], times: int) -> list[tuple[str, int, float]]:
-    """Names, calls a step and seconds a step of the ten largest rows, printed."""
+def _table(title: str, rows: list[Any], seconds: Callable[[Any], float]) -> list[tuple[str, int, float]]:
+    """Names, calls and seconds of the ten largest rows, printed."""
     total = max(sum(map(seconds, rows)), 1e-12)
     print(f"  {title}")
     largest = sorted(rows, key=lambda row: -seconds(row))[:10]
     for row in largest:
-        print(f"    {seconds(row) / total:>6.1%} {row.count / times:>8.0f} x {row.key[:90]}")
-    return [(row.key, row.count // times, seconds(row) / times) for row in largest]
+        print(f"    {seconds(row) / total:>6.1%} {row.count:>8} x {row.key[:90]}")
+    return [(row.key, row.count, seconds(row)) for row in largest]
 
 
 def graphs(settings: Settings, section: Section) -> None:
@@ -93,7 +93,8 @@ def _compiled(name: str, part: str, settings: Settings) -> dict[str, Any]:
     side = Side("fan_out", settings, make(), DEVICE)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    torch._dynamo.config.recompile_limit = 256  # every fan-out has its own number of edges, and each is a graph
+    if not settings.smoke:  # every fan-out has its own number of edges, and each is a graph
+        torch._dynamo.config.recompile_limit = 256
     for module in [side.network] if part == "network" else side.network.cells:
         module.compile(backend="eager" if settings.smoke else "inductor")
     step: Step = within("float32", getattr(side, method))

@@ -15,7 +15,9 @@ T = TypeVar("T")
 
 
 class Settings(argparse.Namespace):
-    """Arguments of the command line, and sizes."""
+    """Arguments of the command line, sizes, and the profiles of steps, which take long and are made once."""
+
+    profiles: dict[str, list[Any]]
 
     def with_batch(self, batch: int) -> Settings:
         """The same with another batch size."""

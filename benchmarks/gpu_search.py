@@ -128,7 +128,7 @@ def _extrapolated(clock: Clock, data: Bilevel) -> dict[str, Any]:
 
 
 class Watch(L.Callback):
-    """Lets torch warn of each wait, from the third batch of a phase on, within the batch's hooks."""
+    """Lets torch warn of each wait, from the third batch of a phase to the last, loading of batches included."""
 
     def __init__(self, waits: Waits) -> None:
         self.waits, self.seen, self.steps = waits, {"": 0}, 0
@@ -136,12 +136,12 @@ class Watch(L.Callback):
     def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, _: int) -> None:
         kind = ",".join(batch)
         self.seen[kind] = self.seen.get(kind, 0) + 1
-        if self.seen[kind] > 2:
-            self.steps += 1
-            self.waits.watch(True)
+        self.steps += self.seen[kind] > 2
+        self.waits.watch(self.seen[kind] > 2)
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        self.waits.watch(False)
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        if trainer.is_last_batch:
+            self.waits.watch(False)
 
 
 def waits(settings: Settings, section: Section) -> None:
@@ -151,8 +151,8 @@ def waits(settings: Settings, section: Section) -> None:
     cells = CellSkeleton(cells=settings.cells, channels=settings.channels)
     stages = StagedSkeleton(channels=settings.channels, cells_per_stage=1)
     searches = {
-        "darts": lambda: DartsSearch(DartsSpace(), cells),
-        "darts, second order": lambda: DartsSearch(DartsSpace(), cells, order=2),
+        "darts": lambda: DartsSearch(DartsSpace(nodes=settings.nodes), cells),
+        "darts, second order": lambda: DartsSearch(DartsSpace(nodes=settings.nodes), cells, order=2),
         "gdas": lambda: GdasSearch(NasBench201Space(), stages),
         "enas": lambda: EnasSearch(NasBench201Space(), stages, round_size=4),
     }
