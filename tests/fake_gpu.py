@@ -119,7 +119,7 @@ class _Accelerator(CPUAccelerator):
 
 
 class _Watch(L.Callback):
-    """Watches batches of a kind, and how they are loaded, but for the first two, whose labels are looked at."""
+    """Watches the hooks of training batches of a kind but for the first two, whose labels are looked at."""
 
     def __init__(self, waits: Waits, kind: str) -> None:
         self.waits, self.kind, self.steps = waits, kind, -2
@@ -129,12 +129,8 @@ class _Watch(L.Callback):
             self.steps += 1
             self.waits.watching = self.steps > 0
 
-        else:
-            self.waits.watching = False
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        if trainer.is_last_batch:
-            self.waits.watching = False
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.waits.watching = False
 
 
 def waits_of_a_fit(module: L.LightningModule, data: Any, kind: str = "all", **settings: Any) -> dict[str, float]:
