@@ -10,6 +10,8 @@ from typing import TypeAlias, cast
 import torch
 from torch import Tensor, nn
 
+from lightning_nas.functional.transfer import sent
+
 
 @dataclass(frozen=True)
 class Edge:
@@ -71,6 +73,14 @@ class EdgeWeights:
     def rows(self) -> tuple[Tensor, ...]:
         """The weights of each edge, (candidates,)."""
         return self.values.unbind()
+
+    @cached_property
+    def not_run(self) -> tuple[Tensor, ...]:
+        """For each edge the sum of the weights of the candidates that are not run, a scalar."""
+        rows, columns = self.values.shape
+        active = [range(columns)] * rows if self.active is None else self.active
+        mask = [[0.0 if column in run else 1.0 for column in range(columns)] for run in active]
+        return (self.values * sent(mask, self.values.device, self.values.dtype)).sum(-1).unbind()
 
 
 Architecture: TypeAlias = Mapping[str, EdgeWeights]
@@ -170,5 +180,4 @@ class FanOut:
         """Add the weights of the candidates that did not run: zeros, through which they get a gradient."""
         if weights.active is None or not weights.inactive_gradient:
             return total
-        inactive = sorted(set(edge.operations) - set(weights.active[edge.row]))
-        return total + weights.values[edge.row, inactive].sum() if inactive else total
+        return total + weights.not_run[edge.row] if set(edge.operations) - set(weights.active[edge.row]) else total

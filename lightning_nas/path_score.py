@@ -76,7 +76,8 @@ def score_path(
     """
     if training:
         recalibrate(path, training, inputs)
-    metric = task.metric(skeleton, sync=False).to(next(path.parameters()).device)
+    with next(path.parameters()).device:  # made there: to move each of its states would wait for the device
+        metric = task.metric(skeleton, sync=False)
     for batch in batches:
         task.update(metric, path(inputs(batch)), batch)
     found: Tensor = metric.compute()

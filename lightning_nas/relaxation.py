@@ -40,9 +40,10 @@ class Relaxation(nn.Module, Configurable, ABC):
         """Probability of each candidate on each edge of one group, (edges, candidates), detached."""
         return self.distribution({name: value.detach() for name, value in parameters.items()})
 
-    def penalty(self, parameters: Parameters) -> Tensor:  # noqa: ARG002 - for those that override it
+    def penalty(self, parameters: Parameters) -> Tensor:
         """A term of the architecture loss, a scalar; 0 by default."""
-        return torch.zeros(())
+        tensors = (tensor for group in parameters.values() for tensor in group.values())
+        return torch.zeros((), device=next((tensor.device for tensor in tensors), None))
 
 
 class Softmax(Relaxation):

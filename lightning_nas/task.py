@@ -87,7 +87,8 @@ class Classification(Task):
         return F.cross_entropy(logits, targets, weights, label_smoothing=self.label_smoothing)
 
     def metric(self, skeleton: Skeleton, sync: bool = True) -> Metric:
-        return MulticlassAccuracy(skeleton.classes, average="micro", sync_on_compute=sync)
+        # Torchmetrics' own checks wait for the device in each batch; `check` looks at the first one's labels.
+        return MulticlassAccuracy(skeleton.classes, average="micro", sync_on_compute=sync, validate_args=False)
 
     def update(self, metric: Metric, output: NetworkOutput, batch: Any) -> None:
         metric.update(output.logits.detach(), batch[1])

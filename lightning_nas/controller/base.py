@@ -14,6 +14,7 @@ from lightning_nas.controller.drawn import Drawn
 from lightning_nas.controller.rules import PolicyRule, Reinforce, Scores
 from lightning_nas.functional.policy import bernoulli, categorical, draw_bits, draw_option, skip_divergence
 from lightning_nas.functional.seeding import current_seed, generator
+from lightning_nas.functional.transfer import moved, sent
 from lightning_nas.genotype import Decision, Genotype
 from lightning_nas.optimizer import Adam
 from lightning_nas.sampler import Sampler
@@ -98,8 +99,8 @@ class Controller(Sampler):
         """Indices (B,) int64, or for anchors bits (B, L) bool; None, where the decision does not count, is first."""
         known = [decision.options[0] if option is None else option for option in options]
         if isinstance(decision, Anchors):
-            return torch.tensor([[bit == "1" for bit in option] for option in known], device=device)
-        return torch.tensor([decision.options.index(option) for option in known], device=device)
+            return sent([[bit == "1" for bit in option] for option in known], device)
+        return sent([decision.options.index(option) for option in known], device)
 
     def score(self, genotypes: Sequence[Genotype], fixed: Sequence[Sequence[str]]) -> Scores:
         """Log-probability, entropy and skip penalty of genotypes under the present policy.
@@ -119,14 +120,15 @@ class Controller(Sampler):
             logits, behind = self.logits(position, state)
             chosen = self._encoded(decision, options, logits.device)
             one, two = (bernoulli if isinstance(decision, Anchors) else categorical)(logits, chosen)
-            active = torch.tensor([option is not None for option in options], device=device)
-            free = torch.tensor([decision.name not in given for given in fixed], device=device)
-            counts = (active & free).to(one.dtype)
+            active = [option is not None for option in options]
+            free = [decision.name not in given for given in fixed]
+            counts = sent([float(a and f) for a, f in zip(active, free, strict=True)], device).to(one.dtype)
             log_prob, entropy = log_prob + counts * one, entropy + counts * two
             if isinstance(decision, Anchors):
                 penalty = penalty + counts * skip_divergence(logits, self.rule.skip_target)
                 anchors = anchors + counts
-            state = self.keep(active, self.feed(position, behind, chosen), state)
+            following = self.feed(position, behind, chosen)
+            state = following if all(active) else self.keep(sent(active, device), following, state)
         return Scores(log_prob, entropy, penalty / anchors.clamp(min=1.0))
 
     @property
@@ -141,7 +143,7 @@ class Controller(Sampler):
             return
         complete, rewards = [trial for trial, _ in taught], torch.tensor([reward for _, reward in taught])
         baseline = float(rewards.mean()) if self.baseline is None else self.baseline
-        advantage = (rewards - baseline).to(next(self.parameters()).device)
+        advantage = moved(rewards - baseline, next(self.parameters()).device)
 
         def score() -> Scores:
             scores = self.score([t.genotype for t in complete], [t.proposal.fixed for t in complete])

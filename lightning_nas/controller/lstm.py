@@ -141,8 +141,6 @@ class LstmController(Controller):
         return LstmState(following, state.hidden, state.cells, seen)
 
     def keep(self, active: Tensor, new: LstmState, old: LstmState) -> LstmState:
-        if bool(active.all()):
-            return new
         rows = active[:, None]
         hidden = tuple(torch.where(rows, n, o) for n, o in zip(new.hidden, old.hidden, strict=True))
         cells = tuple(torch.where(rows, n, o) for n, o in zip(new.cells, old.cells, strict=True))

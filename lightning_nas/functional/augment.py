@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lightning_nas.functional.transfer import sent
+
 _GREY = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601, which PIL uses
 
 
@@ -153,7 +155,8 @@ def color_jitter(images_BCHW: Tensor, draws_B3: Tensor, strength: float) -> Tens
 def _grey(images_BCHW: Tensor) -> Tensor:
     if images_BCHW.shape[1] != 3:
         return images_BCHW.mean(1, keepdim=True)
-    return (images_BCHW * images_BCHW.new_tensor(_GREY)[:, None, None]).sum(1, keepdim=True)
+    grey_C = sent(_GREY, images_BCHW.device, images_BCHW.dtype)
+    return (images_BCHW * grey_C[:, None, None]).sum(1, keepdim=True)
 
 
 def channel_statistics(images_BCHW: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

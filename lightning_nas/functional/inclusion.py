@@ -33,7 +33,8 @@ def pair_shares(strength_K: Tensor) -> Tensor:
     first_K = shares(strength_K)
     # Before each as the second one, another was drawn; what is left then is all the others' weight. It is summed, not
     # taken from 1, which would leave nothing but rounding where one has nearly all the weight.
-    others_KK = strength_K.expand(len(strength_K), -1) * (1.0 - torch.eye(len(strength_K)).to(strength_K))
+    same_KK = torch.eye(len(strength_K), dtype=strength_K.dtype, device=strength_K.device)
+    others_KK = strength_K.expand(len(strength_K), -1) * (1.0 - same_KK)
     left_K = others_KK.sum(-1).clamp_min(torch.finfo(strength_K.dtype).tiny)
     second_KK = (first_K / left_K).unsqueeze(-1) * others_KK
     return first_K + second_KK.sum(0)
@@ -52,5 +53,6 @@ def without(probabilities_EO: Tensor, excluded: list[int], given: bool = True) -
         [[0.0, 0.5, 0.5]]
     """
     rest_EO = probabilities_EO.clone()
-    rest_EO[:, excluded] = 0.0
+    for column in excluded:  # not all at once: indices in a list are copied to the device, which waits for it
+        rest_EO[:, column] = 0.0
     return rest_EO / rest_EO.sum(-1, keepdim=True).clamp_min(torch.finfo(rest_EO.dtype).tiny) if given else rest_EO

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lightning_nas.functional.transfer import moved
+
 
 def categorical(logits_BO: Tensor, index_B: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probability (B,) of the options at `index_B`, and entropy (B,), in nats.
@@ -77,13 +79,13 @@ def draw_option(logits_BO: Tensor, generator: torch.Generator) -> Tensor:
     """
     times_BO = torch.empty(logits_BO.shape, dtype=torch.float64).exponential_(generator=generator)
     probabilities_BO = logits_BO.detach().double().softmax(-1)
-    return (probabilities_BO / times_BO.to(logits_BO.device, non_blocking=True)).argmax(-1)
+    return (probabilities_BO / moved(times_BO, logits_BO.device)).argmax(-1)
 
 
 def draw_bits(logits_BL: Tensor, generator: torch.Generator) -> Tensor:
     """Bits (B, L) bool drawn with the probabilities sigmoid(logits), as `draw_option` draws."""
     uniform_BL = torch.rand(logits_BL.shape, generator=generator, dtype=torch.float64)
-    return uniform_BL.to(logits_BL.device, non_blocking=True) < logits_BL.detach().double().sigmoid()
+    return moved(uniform_BL, logits_BL.device) < logits_BL.detach().double().sigmoid()
 
 
 def reinforce_loss(log_prob_B: Tensor, advantage_B: Tensor) -> Tensor:

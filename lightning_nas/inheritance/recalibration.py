@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -50,9 +50,15 @@ def recalibrate(network: nn.Module, batches: Iterable[Any], inputs: Callable[[An
     finally:
         for module, training in modes.items():
             module.training = training
-        for norm, momentum, state in zip(norms, momenta, states, strict=True):
+        for norm, momentum, state, used in zip(norms, momenta, states, _took_part(norms), strict=True):
             norm.momentum = momentum
-            if norm.num_batches_tracked == 0:
+            if not used:
                 for name, value in state.items():
                     getattr(norm, name).copy_(value)
     return count
+
+
+def _took_part(norms: Sequence[_BatchNorm]) -> list[bool]:
+    """Whether each norm has seen a batch, in one copy to the host."""
+    seen = [norm.num_batches_tracked for norm in norms if norm.num_batches_tracked is not None]
+    return [count > 0 for count in torch.stack(seen).tolist()] if seen else []

@@ -10,6 +10,7 @@ import torch
 from lightning_nas.cost import Budget, ExpectedCost
 from lightning_nas.edge import Architecture, EdgeWeights
 from lightning_nas.functional.relax import gumbel_noise, hard_gumbel_softmax
+from lightning_nas.functional.transfer import moved
 from lightning_nas.optimizer import Adam, Sgd
 from lightning_nas.relaxation import Parameters, Relaxation
 from lightning_nas.search.differentiable import DifferentiableSearch, Extraction
@@ -38,7 +39,7 @@ class GumbelHard(Relaxation):
         values, drawn = {}, []
         for name, group in parameters.items():
             alpha = group["alpha"]
-            noise = gumbel_noise(tuple(alpha.shape), generator).to(alpha)
+            noise = moved(gumbel_noise(tuple(alpha.shape), generator), alpha.device, alpha.dtype)
             values[name], index = hard_gumbel_softmax(alpha, noise, self.temperature)
             drawn.append(index)
         flat = iter(torch.cat(drawn).tolist())  # the one copy to the host of a draw

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from lightning_nas.edge import Architecture, DropPath, Edge, EdgeGroup, EdgeWeights, FanOut, FanOutEdge
 from lightning_nas.fan_out import SharedFanOut
+from lightning_nas.functional.transfer import moved
 from lightning_nas.skeleton import Execution, Norm, Skeleton
 from lightning_nas.spaces.convolutions import FactorizedReduce, ReluConvNorm
 from lightning_nas.spaces.joined_width import JoinedFactorizedReduce, JoinedReluConvNorm, JoinedWidth
@@ -93,10 +94,14 @@ def on_device(architecture: Architecture | None, x: Tensor, supernet: bool, owne
     if architecture is None:
         return None
     dtype = x.dtype if x.is_floating_point() else None
-    return {
-        name: EdgeWeights(weights.values.to(x.device, dtype), weights.active, weights.inactive_gradient)
+    found = {
+        name: EdgeWeights(moved(weights.values, x.device, dtype), weights.active, weights.inactive_gradient)
         for name, weights in architecture.items()
     }
+    for weights in found.values():
+        if weights.inactive_gradient:
+            weights.not_run  # noqa: B018  before any cell that is computed twice, which must find the same both times
+    return found
 
 
 def laid_out(images: Tensor, skeleton: Skeleton, supernet: bool) -> Tensor:

@@ -134,7 +134,10 @@ class DartsSpace(SupernetSpace):
         columns = [self.candidates.index(name) for name in self.operations]
         found = {}
         for name, group in self.groups.items():
-            strength_E = probabilities[name][:, columns].amax(-1)
+            chances = probabilities[name].unbind(
+                1
+            )  # a list of columns as index is copied to the device and waits for it
+            strength_E = torch.stack([chances[column] for column in columns], 1).amax(-1)
             counts = [sum(edge.node == node for edge in group.edges) for node in self._node_indices]
             kept_E = torch.cat([pair_shares(part) for part in torch.split(strength_E, counts)])
             found[name] = kept_E.unsqueeze(-1) * without(probabilities[name], excluded)

@@ -122,7 +122,6 @@ class MacroLayer(nn.Module):
         if weights is None or weights.active is None or not weights.inactive_gradient:
             return total
         for row in self.skips.values():
-            inactive = sorted(set(range(len(SKIPS))) - set(weights.active[row]))
-            if weights.active[row] and inactive:
-                total = total + weights.values[row, inactive].sum()
+            if 0 < len(weights.active[row]) < len(SKIPS):
+                total = total + weights.not_run[row]
         return total
