@@ -83,7 +83,8 @@ class NetworkTraining(GuardedModule):
         strategy = self.trainer.strategy
         if getattr(strategy, "_layer_sync", None) is not None and strategy.root_device.type == "cpu":
             raise MisconfigurationException(
-                "Trainer(sync_batchnorm=True) needs GPUs: torch's norm has no CPU kernel. Leave it out."
+                "Trainer(sync_batchnorm=True) needs GPUs: torch's norm has no CPU kernel. Leave it out. "
+                + self.skeleton.synchronized_norm(supernet=False)
             )
         return []
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_nas.functional.convolution import depthwise, pointwise
-from lightning_nas.functional.normalization import norm_relu_depthwise, normalize
+from lightning_nas.functional.normalization import norm_relu_depthwise
 from lightning_nas.skeleton import BatchNorm
-from lightning_nas.spaces.statistics import record, uses_batch
+from lightning_nas.spaces.statistics import normalizer, record, uses_batch
 
 
 def joint_depthwise(convs: Sequence[nn.Conv2d], x_BDhw: Tensor, plain: bool = False) -> Tensor:
@@ -51,7 +51,7 @@ def joint_norm(norms: Sequence[BatchNorm], x_BDhw: Tensor, scale_D: Tensor | Non
     if not uses_batch(first):
         mean, var = (_cat([_given(getattr(n, name)) for n in norms]) for name in ("running_mean", "running_var"))
         return F.batch_norm(x_BDhw, mean, var, weight, bias, eps=first.eps)
-    output, *found = normalize(x_BDhw, weight, bias, first.eps)
+    output, *found = normalizer(first)(x_BDhw, weight, bias, first.eps)
     record(norms, x_BDhw, *found)
     return output
 
@@ -59,7 +59,7 @@ def joint_norm(norms: Sequence[BatchNorm], x_BDhw: Tensor, scale_D: Tensor | Non
 def joint_norm_relu_depthwise(norms: Sequence[BatchNorm], convs: Sequence[nn.Conv2d], x_BDhw: Tensor) -> Tensor:
     """Norms, ReLU and depthwise convolutions of stride 1; what lies between them is not kept for the backward pass."""
     first = norms[0]
-    if not uses_batch(first) or torch.is_autocast_enabled(x_BDhw.device.type):
+    if not uses_batch(first) or first.synchronized or torch.is_autocast_enabled(x_BDhw.device.type):
         return joint_depthwise(convs, F.relu(joint_norm(norms, x_BDhw), inplace=True))
     weight, bias = _affine(norms, None)
     kernels = _cat([conv.weight for conv in convs])
@@ -73,8 +73,8 @@ def shared_norm(norms: Sequence[BatchNorm], x_BChw: Tensor) -> Tensor:
 
     Each keeps its own running statistics and moves them, as if it had been called.
     """
-    output, mean, invstd = normalize(x_BChw, None, None, norms[0].eps)
-    record(norms, x_BChw, mean, invstd)
+    output, *found = normalizer(norms[0])(x_BChw, None, None, norms[0].eps)
+    record(norms, x_BChw, *found)
     return output
 
 
