@@ -1,11 +1,12 @@
 """Images per second on one and on several ranks: DARTS (first order), GDAS and final training, as real fits.
 
 Each fit is a process of its own, with as many ranks as it says: GPUs if there are any, else processes on the CPU with
-one thread each, which talk by gloo. A rank has the same batch size whatever their number, as in weak scaling. Images
-are random, so that nothing is read. The first steps are left out; images per second are those of all ranks,
-and of both halves of a search.
+one thread each, which talk by gloo. Beside them, on a CPU, stands one process with as many threads. A rank has the same
+batch size whatever their number, as in weak scaling, and norms of its own or, with `sync`, shared ones. Images are
+random, so that nothing is read. The first steps are left out; images per second are those of all ranks, and of both
+halves of a search.
 
-    python benchmarks/ranks.py                     # ten minutes on two cores
+    python benchmarks/ranks.py                     # seven minutes on two cores
     python benchmarks/ranks.py --ranks 1 2 4 --channels 16 --cells 8 --batch 64
 """
 
@@ -18,17 +19,20 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 import torch
 from harness import prepare, processor, record
 
-from lightning_nas import CellSkeleton, DartsSearch, GdasSearch, NetworkTraining
+from lightning_nas import CellSkeleton, DartsSearch, GdasSearch, NetworkTraining, Norm
 from lightning_nas.spaces import DartsSpace, published
 from lightning_nas.testing import BoringData
 
+LEFT_OUT = 2
+"""Intervals between the ends of steps, at the start of a fit."""
 CASES = ("darts first order", "gdas", "training")
 
 
@@ -46,7 +50,8 @@ class Clock(L.Callback):
 
 def make(case: str, settings: argparse.Namespace) -> tuple[L.LightningModule, BoringData]:
     """The module, and as many random images as the fit takes."""
-    sizes = {"cells": settings.cells, "channels": settings.channels}
+    norm = Norm(affine=case == "training", sync=True) if settings.sync else None
+    sizes = {"cells": settings.cells, "channels": settings.channels, "norm": norm}
     skeleton = CellSkeleton(**sizes, auxiliary=case == "training")
     module: L.LightningModule
     if case == "training":
@@ -86,14 +91,34 @@ def fit(case: str, settings: argparse.Namespace) -> None:
         torch.distributed.destroy_process_group()
 
 
-def seconds_of(case: str, ranks: int, settings: argparse.Namespace) -> list[float]:
-    """Seconds of each step of a fit on so many ranks, without the first steps."""
+class Side(NamedTuple):
+    """What is compared: so many ranks, threads of each, and whether their norms share statistics."""
+
+    ranks: int
+    threads: int
+    sync: bool
+
+    def __str__(self) -> str:
+        text = f"{self.ranks} rank{'s' * (self.ranks > 1)}"
+        return text + (", sync" if self.sync else "") + (f", {self.threads} threads" if self.threads > 1 else "")
+
+
+def sides(ranks: Sequence[int]) -> list[Side]:
+    """All of them, the one that the others are compared with first."""
+    found = [Side(number, 1, sync) for number in ranks for sync in (False, True)[: 1 + (number > 1)]]
+    more = [] if torch.cuda.is_available() else [Side(1, number, False) for number in ranks if number > 1]
+    return found + more
+
+
+def seconds_of(case: str, side: Side, settings: argparse.Namespace) -> list[float]:
+    """Seconds of each step of a fit, without the first steps."""
     sizes = [w for n in ("batch", "size", "cells", "channels", "steps") for w in (f"--{n}", str(getattr(settings, n)))]
-    words = [sys.executable, __file__, "--ranks", str(ranks), *sizes, "--cases", case, "--fit"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    words = [sys.executable, __file__, "--ranks", str(side.ranks), *sizes, "--cases", case, "--fit"]
+    words += ["--sync"] if side.sync else []
+    environment = {**os.environ, "OMP_NUM_THREADS": str(side.threads)}
     done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     steps: list[float] = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("[")))
-    return steps[2:]
+    return steps[LEFT_OUT:]
 
 
 def main() -> None:
@@ -104,30 +129,31 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32, help="pixels of the images' sides")
     parser.add_argument("--cells", type=int, default=8)
     parser.add_argument("--channels", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=12, help="steps of a fit, of which the first three are left out")
-    parser.add_argument("--rounds", type=int, default=3, help="fits of each kind, taken in turn")
-    parser.add_argument("--fit", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--steps", type=int, default=8, help="steps of a fit, of which the first are left out")
+    parser.add_argument("--rounds", type=int, default=2, help="fits of each kind, taken in turn")
+    for name in ("--fit", "--sync"):
+        parser.add_argument(name, action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help="keep the JSON record here")
     settings = parser.parse_args()
     prepare()
     if settings.fit:
         fit(settings.cases[0], settings)
         return
-    print(f"{processor()}\n{'case':20}{'ranks':>6}{'s a step':>10}{'images/s':>10}{'of one rank':>12}")
+    print(f"{processor()}\n{'case':18}{'side':>20}{'s a step':>10}{'images/s':>10}{'of the first':>13}")
     results: dict[str, Any] = {}
     for case in settings.cases:
-        seconds: dict[int, list[float]] = {ranks: [] for ranks in settings.ranks}
+        seconds: dict[Side, list[float]] = {side: [] for side in sides(settings.ranks)}
         for _ in range(settings.rounds):
-            for ranks in settings.ranks:
-                seconds[ranks] += seconds_of(case, ranks, settings)
+            for side in seconds:
+                seconds[side] += seconds_of(case, side, settings)
         halves, first = 1 if case == "training" else 2, 0.0
-        for ranks, found in seconds.items():
+        for side, found in seconds.items():
             median = statistics.median(found)
-            rate = halves * ranks * settings.batch / median
+            rate = halves * side.ranks * settings.batch / median
             first = first or rate
-            print(f"{case:20}{ranks:>6}{median:>10.3f}{rate:>10.1f}{rate / first:>12.2f}", flush=True)
-            results[f"{case}, {ranks} ranks"] = {"seconds": found, "images_per_second": rate}
-    del settings.fit
+            print(f"{case:18}{side!s:>20}{median:>10.3f}{rate:>10.1f}{rate / first:>13.2f}", flush=True)
+            results[f"{case}, {side}"] = {"seconds": found, "images_per_second": rate}
+    del settings.fit, settings.sync
     record("ranks", results, {k: v for k, v in vars(settings).items() if k != "output"}, settings.output)
 
 

@@ -19,7 +19,7 @@ from lightning_nas.functional.host_copy import HostCopy
 from lightning_nas.functional.resize import shrink
 from lightning_nas.functional.seeding import current_seed, derive_seed, seed_all
 from lightning_nas.parallel import average_buffers
-from lightning_nas.skeleton import Skeleton
+from lightning_nas.skeleton import Skeleton, synchronize
 from lightning_nas.task import Task, check_data
 
 
@@ -72,6 +72,12 @@ class GuardedModule(LightningModule, Configurable):
     def setup(self, stage: str) -> None:
         """Compare what the data module says of its data with the skeleton."""
         check_data(self.skeleton, self.trainer.datamodule)  # type: ignore[attr-defined]
+
+    def on_train_start(self) -> None:
+        synchronize(self, self.trainer.world_size > 1)  # children on one device each are trained in many processes too
+
+    def on_train_end(self) -> None:
+        synchronize(self, False)
 
     def on_train_epoch_start(self) -> None:
         self._reseed("epoch", self.current_epoch)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
 from lightning.pytorch.strategies import Strategy
 from torch import Tensor, distributed, nn
+from torch.utils.hooks import RemovableHandle
 
 T = TypeVar("T")
 
@@ -35,6 +36,18 @@ def average_buffers(module: nn.Module, strategy: Strategy) -> None:
     buffers = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
     for buffer, mean in zip(buffers, average_tensors(buffers, strategy), strict=True):
         buffer.copy_(mean)
+
+
+def keep_gradient_strides(parameters: Iterable[nn.Parameter]) -> list[RemovableHandle]:
+    """Give gradients the strides of their parameters also where a dimension has one element; remove the handles later.
+
+    Convolutions in channels_last leave the stride of such a dimension as it comes, of which torch's DDP warns.
+    """
+    return [
+        parameter.register_hook(lambda gradient: gradient.flatten().view_as(gradient))  # type: ignore[no-untyped-call]
+        for parameter in parameters
+        if 1 in parameter.shape and parameter.is_contiguous() and parameter.requires_grad
+    ]
 
 
 class Exchange:

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, NamedTuple
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from typing_extensions import Self
 
 from lightning_nas.config import Configurable
+from lightning_nas.functional.synchronized import normalize_together
 
 Execution = Literal["fan_out", "edge_by_edge"]
 
@@ -28,11 +30,53 @@ class BatchNorm(nn.BatchNorm2d):
     """Batch norm that can be made to use the batch's own statistics without touching the running ones."""
 
     use_batch_statistics = False
+    sync = False
+    """Whether it is to share its statistics where several processes train."""
+    synchronized = False
+    """Whether several processes train now, all of which run this norm: see `synchronize`."""
 
     def forward(self, input: Tensor) -> Tensor:
+        if self.synchronized and self.training:
+            output, mean, invstd, count = normalize_together(input, self.weight, self.bias, self.eps)
+            if self.track_running_stats:
+                self.move_statistics(mean, (invstd.pow(-2) - self.eps) * count / (count - 1))
+            return output
         if self.use_batch_statistics and not self.training:
             return F.batch_norm(input, None, None, self.weight, self.bias, training=True, eps=self.eps)
         return super().forward(input)
+
+    @torch.no_grad()
+    def move_statistics(self, mean_C: Tensor, variance_C: Tensor) -> None:
+        """Move the running statistics towards those of a batch; without momentum they are the mean over all batches.
+
+        Args:
+            mean_C: of the batch.
+            variance_C: that of a sample, as everywhere in torch.
+        """
+        mean, variance, seen = self.running_mean, self.running_var, self.num_batches_tracked
+        assert mean is not None
+        assert variance is not None
+        assert seen is not None
+        seen.add_(1)
+        momentum = 1.0 / seen.to(mean.dtype) if self.momentum is None else self.momentum
+        mean.lerp_(mean_C.to(mean.dtype), momentum)
+        variance.lerp_(variance_C.to(variance.dtype), momentum)
+
+
+def synchronize(network: nn.Module, on: bool) -> None:
+    """From now on norms built by `Norm(sync=True)` train with the batches of all processes, or with their own again.
+
+    Every search and training here does it at both ends of its training. In a loop of your own, do it on every process
+    around the steps, all of which have to run the same norms. In eval mode nothing is shared, nor on one process.
+
+    Args:
+        network: as a whole or a part.
+        on: whether they share.
+    """
+    several = distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.synchronized = on and several and module.sync
 
 
 @contextmanager
@@ -58,14 +102,19 @@ class Norm(Configurable):
     Args:
         affine: learn scale and shift.
         statistics: in eval mode use the running statistics, or those of the batch.
+        sync: where several processes train one network, normalise with the statistics of all their batches; on CPUs
+            and GPUs alike, and without effect on one process and in eval mode.
     """
 
     affine: bool = True
     statistics: Literal["running", "batch"] = "running"
+    sync: bool = False
 
     def build(self, channels: int) -> BatchNorm:
         """A norm over (B, channels, H, W)."""
-        return BatchNorm(channels, affine=self.affine, track_running_stats=self.statistics == "running")
+        norm = BatchNorm(channels, affine=self.affine, track_running_stats=self.statistics == "running")
+        norm.sync = self.sync
+        return norm
 
 
 @dataclass(frozen=True)
@@ -138,7 +187,12 @@ class Skeleton(Configurable, ABC):
 
     def outer_norm(self) -> Norm:
         """The norm of stem, reduction blocks and head."""
-        return Norm(affine=True, statistics=self.norm.statistics if self.norm else "running")
+        return replace(self.norm, affine=True) if self.norm else Norm()
+
+    def synchronized_norm(self, supernet: bool) -> str:
+        """How to get the same norms with the statistics of all devices' batches, as a sentence."""
+        norm = replace(self.edge_norm(supernet), sync=True)
+        return f"Norms that share their statistics among devices are built by {type(self).__name__}(norm={norm})."
 
 
 @dataclass(frozen=True)

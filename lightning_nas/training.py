@@ -12,12 +12,14 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 from torchmetrics import MeanMetric, Metric
 
 from lightning_nas.data.description import describe
 from lightning_nas.genotype import Genotype
 from lightning_nas.module import GuardedModule
 from lightning_nas.optimizer import Sgd
+from lightning_nas.parallel import keep_gradient_strides
 from lightning_nas.skeleton import Skeleton
 from lightning_nas.space import SearchSpace
 from lightning_nas.step_log import log_step
@@ -73,6 +75,7 @@ class NetworkTraining(GuardedModule):
         if weights is not None:
             self.network.load_state_dict(read_weights(weights))
         self.val_metric, self.test_metric = (self.task.metric(skeleton, sync_metrics) for _ in range(2))
+        self._handles: list[RemovableHandle] = []
         self.val_loss, self.test_loss = (MeanMetric(sync_on_compute=sync_metrics) for _ in range(2))
 
     def configure_callbacks(self) -> list[Callback]:
@@ -84,7 +87,8 @@ class NetworkTraining(GuardedModule):
         strategy = self.trainer.strategy
         if getattr(strategy, "_layer_sync", None) is not None and strategy.root_device.type == "cpu":
             raise MisconfigurationException(
-                "Trainer(sync_batchnorm=True) needs GPUs: torch's norm has no CPU kernel. Leave it out."
+                "Trainer(sync_batchnorm=True) needs GPUs: torch's norm has no CPU kernel. Leave it out. "
+                + self.skeleton.synchronized_norm(supernet=False)
             )
         return []
 
@@ -96,6 +100,17 @@ class NetworkTraining(GuardedModule):
         """Logits (B, classes) of images (B, C, H, W)."""
         logits: Tensor = self.network(images).logits
         return logits
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        if self.trainer.world_size > 1:
+            self._handles = keep_gradient_strides(self.network.parameters())
+
+    def on_train_end(self) -> None:
+        super().on_train_end()
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         self.check_batch(batch, "train")

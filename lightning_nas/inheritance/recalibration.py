@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from lightning_nas.skeleton import BatchNorm
+
 
 def recalibrate(network: nn.Module, batches: Iterable[Any], inputs: Callable[[Any], Tensor]) -> int:
     """Compute the running statistics of a network's norms anew, as means over batches.
@@ -36,6 +38,7 @@ def recalibrate(network: nn.Module, batches: Iterable[Any], inputs: Callable[[An
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     modes = {module: module.training for module in network.modules()}
     momenta = [norm.momentum for norm in norms]
+    shared = [norm for norm in norms if isinstance(norm, BatchNorm) and norm.synchronized]
     states = [{name: value.clone() for name, value in norm.named_buffers(recurse=False)} for norm in norms]
     count = 0
     try:
@@ -44,12 +47,16 @@ def recalibrate(network: nn.Module, batches: Iterable[Any], inputs: Callable[[An
             norm.reset_running_stats()
             norm.momentum = None  # a mean over all batches instead of an exponential one
             norm.training = True
+        for norm in shared:
+            norm.synchronized = False  # other processes may have other batches, or none
         with torch.no_grad():
             for count, batch in enumerate(batches, start=1):  # noqa: B007 - the last one is the number of batches
                 network(inputs(batch))
     finally:
         for module, training in modes.items():
             module.training = training
+        for norm in shared:
+            norm.synchronized = True
         for norm, momentum, state, used in zip(norms, momenta, states, _took_part(norms), strict=True):
             norm.momentum = momentum
             if not used:

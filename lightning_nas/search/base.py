@@ -75,7 +75,7 @@ class SearchModule(GuardedModule, ABC):
         if getattr(trainer.strategy, "_layer_sync", None) is not None:  # Lightning has no public name for it
             raise MisconfigurationException(
                 "Trainer(sync_batchnorm=True) replaces norms whose statistics a search has to choose, those of the "
-                "batch or the running ones: leave it out, and give each device a batch_size that its norms can do with."
+                f"batch or the running ones: leave it out. {self._norm_remedy()}"
             )
         if not isinstance(trainer.strategy, (SingleDeviceStrategy, DDPStrategy)):
             raise MisconfigurationException(
@@ -83,3 +83,7 @@ class SearchModule(GuardedModule, ABC):
                 "search does not support: use one device, or strategy='ddp'."
             )
         return []
+
+    def _norm_remedy(self) -> str:
+        """What to do in place of `Trainer(sync_batchnorm=True)`."""
+        return "A child trains on one device, whose batch its norms have."

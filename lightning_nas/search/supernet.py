@@ -64,6 +64,10 @@ class SupernetSearch(SearchModule):
     def draw(self, purpose: str, batch_idx: int) -> Architecture:
         """The architecture to run for a purpose in a batch: the same on all ranks, and when it is asked for again."""
 
+    @override
+    def _norm_remedy(self) -> str:
+        return self.skeleton.synchronized_norm(supernet=True)
+
     def weight_step(self, batch: Any, batch_idx: int, optimizer: LightningOptimizer) -> Tensor:
         """One step of the weights on a training batch; its loss."""
         weights = parameters_of(optimizer.optimizer)

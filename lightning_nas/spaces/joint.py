@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_nas.functional.convolution import depthwise, pointwise
-from lightning_nas.functional.normalization import normalize
 from lightning_nas.skeleton import BatchNorm
-from lightning_nas.spaces.statistics import record, uses_batch
+from lightning_nas.spaces.statistics import normalizer, record, uses_batch
 
 
 def joint_depthwise(convs: Sequence[nn.Conv2d], x_BDhw: Tensor, plain: bool = False) -> Tensor:
@@ -51,7 +50,7 @@ def joint_norm(norms: Sequence[BatchNorm], x_BDhw: Tensor, scale_D: Tensor | Non
     if not uses_batch(first):
         mean, var = (_cat([_given(getattr(n, name)) for n in norms]) for name in ("running_mean", "running_var"))
         return F.batch_norm(x_BDhw, mean, var, weight, bias, eps=first.eps)
-    output, *found = normalize(x_BDhw, weight, bias, first.eps)
+    output, *found = normalizer(first)(x_BDhw, weight, bias, first.eps)
     record(norms, x_BDhw, *found)
     return output
 
@@ -61,8 +60,8 @@ def shared_norm(norms: Sequence[BatchNorm], x_BChw: Tensor) -> Tensor:
 
     Each keeps its own running statistics and moves them, as if it had been called.
     """
-    output, mean, invstd = normalize(x_BChw, None, None, norms[0].eps)
-    record(norms, x_BChw, mean, invstd)
+    output, *found = normalizer(norms[0])(x_BChw, None, None, norms[0].eps)
+    record(norms, x_BChw, *found)
     return output
 
 

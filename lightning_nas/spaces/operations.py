@@ -7,7 +7,7 @@ convolution; the authors' names for them, such as `sep_conv_3x3`, mean other ope
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from torch import Tensor, nn
@@ -62,7 +62,7 @@ class Pool(nn.Module):
     def __init__(self, kind: str, place: Place, kernel: int = 3) -> None:
         super().__init__()
         self.kind, self.kernel, self.stride = kind, kernel, place.stride
-        norm = Norm(affine=False, statistics=place.norm.statistics)
+        norm = replace(place.norm, affine=False)
         self.norm: BatchNorm | None = norm.build(place.channels) if place.pool_norm else None
 
     def forward(self, x: Tensor) -> Tensor:

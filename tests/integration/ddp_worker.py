@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,17 @@ import lightning as L
 import torch
 from torch import nn
 
-from lightning_nas import CellSkeleton, DartsSearch, GdasSearch, NetworkTraining, StagedSkeleton
-from lightning_nas.data import Bilevel, Digits
+from lightning_nas import (
+    CellSkeleton,
+    DartsSearch,
+    Derivation,
+    GdasSearch,
+    NetworkTraining,
+    Norm,
+    RandomSharingSearch,
+    StagedSkeleton,
+)
+from lightning_nas.data import Bilevel, Digits, Phased
 from lightning_nas.spaces import DartsSpace, NasBench201Space
 
 
@@ -37,35 +47,41 @@ class FrozenNorms(L.Callback):
                 module.eval()
 
 
-def make(case: str) -> L.LightningModule:
-    staged = StagedSkeleton(channels=4, cells_per_stage=1, in_channels=1)
+def make(case: str, sync: bool) -> L.LightningModule:
+    searched = Norm(affine=False, sync=True) if sync else None
+    staged = StagedSkeleton(channels=4, cells_per_stage=1, in_channels=1, norm=searched)
     if case == "gdas":
         return GdasSearch(NasBench201Space(), staged)
     if case == "training":
         space = NasBench201Space()  # a cell whose first convolution leads nowhere: no unused parameters all the same
         genotype = space.parse("|nor_conv_3x3~0|+|nor_conv_1x1~0|none~1|+|skip_connect~0|none~1|nor_conv_3x3~2|")
-        return NetworkTraining(space, genotype, staged)
-    return DartsSearch(DartsSpace(nodes=1), CellSkeleton(cells=2, channels=2, in_channels=1), order=int(case[-1]))
+        return NetworkTraining(space, genotype, replace(staged, norm=Norm(sync=True) if sync else None))
+    if case == "sharing":
+        return RandomSharingSearch(NasBench201Space(), staged, Derivation(10, 1, 0))
+    cells = CellSkeleton(cells=2, channels=2, in_channels=1, norm=searched)
+    return DartsSearch(DartsSpace(nodes=1), cells, order=int(case[-1]))
 
 
-def main(case: str, folder: str, devices: str, batch_size: str, frozen: str) -> None:
+def main(case: str, folder: str, devices: str, batch_size: str, norms: str) -> None:
     L.seed_everything(5, verbose=False)
-    module, digits = make(case), RecordingDigits(int(batch_size))
+    module, digits = make(case, norms == "shared"), RecordingDigits(int(batch_size))
+    data = {"training": digits, "sharing": Phased(digits, weight_steps=12)}.get(case) or Bilevel(digits)
     trainer = L.Trainer(
         accelerator="cpu",
         devices=int(devices),
         max_epochs=1,
-        limit_train_batches=12,
+        limit_train_batches=1.0 if case == "sharing" else 12,
         limit_val_batches=2,
         num_sanity_val_steps=0,
-        callbacks=[FrozenNorms()] if frozen == "frozen" else [],
+        callbacks=[FrozenNorms()] if norms == "frozen" else [],
+        precision="64-true" if norms == "shared" else "32-true",
         default_root_dir=folder,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, datamodule=digits if case == "training" else Bilevel(digits))
+    trainer.fit(module, datamodule=data)
     content = {"state": module.state_dict(), "seen": digits.seen, "world_size": trainer.world_size}
     torch.save(content, Path(folder) / f"rank{trainer.global_rank}.pt")
     if torch.distributed.is_initialized():

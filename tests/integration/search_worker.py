@@ -17,6 +17,7 @@ from lightning_nas import (
     Job,
     LstmController,
     MultiTrialSearch,
+    Norm,
     Parameters,
     StagedSkeleton,
     WeightStore,
@@ -45,7 +46,7 @@ def main(folder: str, trials: str, devices: str, precision: str) -> None:
     space, adam = NasBench201Space(), Adam(0.05, (0.9, 0.999), 0.0)
     controller = LstmController(space, hidden=8, optimizer=adam, fidelity=Fidelity(epochs=1, share=0.1))
     evaluator = Uneven(Digits(batch_size=64, validation=0.1), store=WeightStore("weights", 0.5), inherit="all")
-    skeleton = StagedSkeleton(channels=4, cells_per_stage=1, in_channels=1)
+    skeleton = StagedSkeleton(channels=4, cells_per_stage=1, in_channels=1, norm=Norm(sync=True))  # alone, though
     search = MultiTrialSearch(controller, evaluator, skeleton, trials=int(trials), round_size=4)
     trainer = L.Trainer(
         accelerator="cpu",

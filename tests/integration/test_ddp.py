@@ -16,10 +16,10 @@ SEARCHES = ("darts1", "darts2", "gdas")
 pytestmark = [pytest.mark.slow, pytest.mark.ddp]
 
 
-def run(case: str, folder: Path, devices: int, batch_size: int, frozen: bool) -> list[dict[str, Any]]:
+def run(case: str, folder: Path, devices: int, batch_size: int, norms: str) -> list[dict[str, Any]]:
     """What each rank ends with."""
     folder.mkdir()
-    words = [case, str(folder), str(devices), str(batch_size), "frozen" if frozen else "free"]
+    words = [case, str(folder), str(devices), str(batch_size), norms]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for name in ("PL_GLOBAL_SEED", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT"):
         environment.pop(name, None)
@@ -32,7 +32,7 @@ def run(case: str, folder: Path, devices: int, batch_size: int, frozen: bool) ->
 
 @pytest.mark.parametrize("case", [*SEARCHES, "training"])
 def test_ranks_end_equal_and_see_different_images(case: str, tmp_path: Path) -> None:
-    first, second = run(case, tmp_path / "two", devices=2, batch_size=8, frozen=False)
+    first, second = run(case, tmp_path / "two", devices=2, batch_size=8, norms="own")
     assert first["world_size"] == 2
     for key, value in first["state"].items():
         assert torch.equal(second["state"][key], value), key
@@ -43,10 +43,24 @@ def test_ranks_end_equal_and_see_different_images(case: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("case", [*SEARCHES, "training"])
 def test_two_ranks_of_8_equal_one_of_16(case: str, tmp_path: Path) -> None:
-    two, _ = run(case, tmp_path / "two", devices=2, batch_size=8, frozen=True)
-    (one,) = run(case, tmp_path / "one", devices=1, batch_size=16, frozen=True)
+    two, _ = run(case, tmp_path / "two", devices=2, batch_size=8, norms="frozen")
+    (one,) = run(case, tmp_path / "one", devices=1, batch_size=16, norms="frozen")
     initial_is_left = False
     for key, value in one["state"].items():
         torch.testing.assert_close(two["state"][key], value, rtol=0, atol=1e-5, msg=key)
         initial_is_left |= bool(value.is_floating_point() and value.abs().max() > 1e-3)
     assert initial_is_left
+
+
+@pytest.mark.parametrize("case", [*SEARCHES, "sharing", "training"])
+def test_shared_norms_make_two_ranks_one(case: str, tmp_path: Path) -> None:
+    """Twelve steps in float64 of weights, architecture and running statistics, with norms that learn from the batch."""
+    two = run(case, tmp_path / "two", devices=2, batch_size=8, norms="shared")
+    (one,) = run(case, tmp_path / "one", devices=1, batch_size=16, norms="shared")
+    assert two[0]["world_size"] == 2
+    moved = False
+    for key, value in one["state"].items():
+        for rank in two:
+            torch.testing.assert_close(rank["state"][key], value, rtol=0, atol=1e-9, msg=key)
+        moved |= key.endswith("running_mean") and bool(value.abs().max() > 1e-3)
+    assert moved

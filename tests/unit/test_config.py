@@ -131,7 +131,10 @@ def test_plain_values() -> None:
         "a": [1, "b"],
         "2": "red",
         "c": [1, 3],
-        "d": {"class_path": "lightning_nas.skeleton.Norm", "init_args": {"affine": True, "statistics": "running"}},
+        "d": {
+            "class_path": "lightning_nas.skeleton.Norm",
+            "init_args": {"affine": True, "statistics": "running", "sync": False},
+        },
     }
 
 

@@ -287,6 +287,13 @@ def on_two_devices(recipe: Recipe, **rates: float) -> Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "darts/cifar10_search_2gpu.yaml": on_two_devices(DARTS_SEARCH, lr_min=0.002),
+    "darts/cifar10_search_2gpu_sync.yaml": DARTS_SEARCH
+    | {
+        "model.skeleton": {k: v for k, v in DARTS_SEARCH["model.skeleton"].items() if k != "norm"},
+        "model.skeleton.norm": {"affine": False, "statistics": "running", "sync": True},
+        "data.datamodule": DARTS_SEARCH["data.datamodule"] | {"batch_size": 32},
+        "trainer": DARTS_SEARCH["trainer"] | {"devices": 2, "strategy": "ddp"},
+    },
     "darts/cifar10_retrain_2gpu.yaml": on_two_devices(DARTS_RETRAIN),
     "gdas/cifar10_search_2gpu.yaml": on_two_devices(GDAS_SEARCH, lr_min=0.002),
     "darts/cifar10_search.yaml": DARTS_SEARCH,

@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from lightning_nas import CellSkeleton, Norm, StagedSkeleton
-from lightning_nas.skeleton import BatchNorm, batch_statistics
+from lightning_nas.inheritance.recalibration import recalibrate
+from lightning_nas.skeleton import BatchNorm, batch_statistics, synchronize
+from lightning_nas.spaces import DartsSpace, NasBench201Space
 
 
 @pytest.mark.parametrize(
@@ -82,3 +84,34 @@ def test_batch_statistics_for_a_while() -> None:
     assert float(network(x).mean().detach()) > 4
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
     assert not any(module.use_batch_statistics for module in network.modules() if isinstance(module, BatchNorm))
+
+
+def test_what_all_norms_get_from_one() -> None:
+    norm = Norm(affine=False, statistics="batch", sync=True)
+    assert CellSkeleton(norm=norm).outer_norm() == Norm(affine=True, statistics="batch", sync=True)
+    for space, skeleton in ((DartsSpace(), CellSkeleton), (NasBench201Space(), StagedSkeleton)):
+        norms = [m for m in space.build(None, skeleton(norm=norm)).modules() if isinstance(m, nn.BatchNorm2d)]
+        assert norms
+        assert all(isinstance(module, BatchNorm) and module.sync for module in norms)
+
+
+def test_one_process_shares_with_nobody() -> None:
+    norm = Norm(sync=True).build(3)
+    synchronize(norm, True)
+    assert not norm.synchronized
+    norm(torch.randn(8, 3, 4, 4))
+
+
+def test_what_is_not_training_shares_with_nobody() -> None:
+    """Other processes may not be there to answer: one may score a path or recalibrate alone."""
+    network = nn.Sequential(Norm(sync=True).build(3))
+    network[0].synchronized = True  # as among several processes
+    x = torch.randn(8, 3, 4, 4) + 5
+    with pytest.raises(ValueError, match="process group"):
+        network(x)
+    network.eval()(x)
+    with batch_statistics(network):
+        network(x)
+    assert recalibrate(network, [x], lambda batch: batch) == 1
+    assert network[0].synchronized
+    assert float(network[0].running_mean.mean()) > 4

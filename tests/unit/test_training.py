@@ -9,9 +9,10 @@ import lightning as L
 import pytest
 import torch
 
-from lightning_nas import Genotype, NetworkTraining, StagedSkeleton
+from lightning_nas import CellSkeleton, Genotype, NetworkTraining, StagedSkeleton
 from lightning_nas.data import Digits
-from lightning_nas.spaces import NasBench201Space
+from lightning_nas.parallel import keep_gradient_strides
+from lightning_nas.spaces import NasBench201Space, published
 
 SKELETON = StagedSkeleton(channels=4, cells_per_stage=1, in_channels=1)
 SPACE = NasBench201Space()
@@ -86,3 +87,20 @@ def test_metrics_of_a_child_are_its_own() -> None:
     training = NetworkTraining(SPACE, genotype(), SKELETON, sync_metrics=False)
     metrics = (training.val_metric, training.test_metric, training.val_loss, training.test_loss)
     assert not any(metric.sync_on_compute for metric in metrics)
+
+
+def test_gradients_have_the_strides_that_torch_wants_of_several_devices() -> None:
+    """Its DDP compares those of dimensions with one element too, which convolutions in channels_last choose freely."""
+    network = NetworkTraining(*published("DARTS_V2"), CellSkeleton(cells=3, channels=4, in_channels=1)).network.train()
+
+    def other_strides() -> set[str]:
+        network.zero_grad()
+        network(torch.rand(2, 1, 8, 8)).logits.sum().backward()
+        return {name for name, p in network.named_parameters() if p.grad is not None and p.grad.stride() != p.stride()}
+
+    assert other_strides()
+    handles = keep_gradient_strides(network.parameters())
+    assert not other_strides()
+    for handle in handles:
+        handle.remove()
+    assert other_strides()
