@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -118,14 +119,14 @@ class _Terms:
             yield _sum(parts)
 
     def _joint_totals(self) -> dict[tuple[int, ...], Tensor]:
-        prepared: dict[tuple[Any, int], tuple[Tensor, NotKept]] = {}
+        prepared: dict[tuple[Any, int], tuple[Tensor, AbstractContextManager[Any]]] = {}
         sums: dict[tuple[tuple[int, ...], Restore | None], Tensor] = {}
         for job, scale_D in zip(self.jobs, self._scales(), strict=True):
             started = (job.plan.prepare, len(job.operations))
             if started not in prepared:
                 prepared[started] = _prepared(self.state, *started)
             x, not_kept = prepared[started]
-            with not_kept.hooks():
+            with not_kept:
                 output = job.plan.run(job.operations, x, scale_D)
             key = (job.positions, job.plan.restore)
             sums[key] = sums[key].add_(output) if key in sums else output
@@ -166,10 +167,12 @@ def _sum(parts: Sequence[Tensor]) -> Tensor | None:
     return total
 
 
-def _prepared(state: Tensor, prepare: Callable[[Tensor, int], Tensor], edges: int) -> tuple[Tensor, NotKept]:
-    """What several kinds read, as large as the state for each edge, and a way not to keep it for the backward pass."""
+def _prepared(
+    state: Tensor, prepare: Callable[[Tensor, int], Tensor], edges: int
+) -> tuple[Tensor, AbstractContextManager[Any]]:
+    """What several kinds read, and a context in which it is not kept for the backward pass, if larger than a state."""
     prepared, state = prepare(state, edges), state.detach()
-    return prepared, NotKept(prepared, lambda: prepare(state, edges))
+    return prepared, nullcontext() if edges == 1 else NotKept(prepared, lambda: prepare(state, edges)).hooks()
 
 
 def _spread(weights_E: Tensor, channels: int) -> Tensor:

@@ -20,7 +20,7 @@ from lightning_nas.spaces import DartsSpace, EnasMacroSpace, MacroSkeleton, NasB
 CELLS = CellSkeleton(cells=3, channels=4, in_channels=1)
 STAGES = StagedSkeleton(channels=4, cells_per_stage=1, in_channels=1)
 LAYERS = MacroSkeleton(channels=4, in_channels=1)
-LOSS = "module.py"  # `guard_loss` looks at the loss of the step before
+LOSS = "host_copy.py"  # the loss of the step before: CUDA waits for its copy alone
 
 WAITS: dict[str, Callable[[], object]] = {
     "item": lambda: torch.ones((), device=GPU).item(),
@@ -96,7 +96,7 @@ def test_a_step_waits_for_draws_alone(name: str, trainer_kwargs: dict[str, Any],
     for place, count in places.items():
         file = place.split(":")[0]
         found[file] = found.get(file, 0.0) + count
-    assert LOSS not in found
+    assert found.pop(LOSS, 0.0) <= 1.0
     assert found == expected, places
 
 
