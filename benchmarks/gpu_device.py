@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from search_step import in_use
+from apart import in_use
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 

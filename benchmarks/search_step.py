@@ -4,7 +4,8 @@ The reference is in the layout of the authors' code: NCHW, pools and norms for e
 architecture parameters) in both steps. The package runs fan-outs in channels_last and takes in each step the gradients
 that the step needs. Both compute the same function; GDAS runs the same recorded paths on both sides.
 
-Peak memory is that of a process of its own for each side and step, less what it held after its imports.
+Each side runs in a process of its own, and they take turns. Peak memory is that of these processes, less what they held
+after their imports.
 
     python benchmarks/search_step.py            # four minutes on two cores
 """
@@ -12,15 +13,13 @@ Peak memory is that of a process of its own for each side and step, less what it
 from __future__ import annotations
 
 import argparse
-import statistics
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from harness import interleaved, median_ratio, processor, record
+from apart import SIDES, compare, heading, serve
+from harness import processor, record
 from torch import Tensor, nn
 
 from lightning_nas import CellSkeleton, EdgeWeights, GumbelHard, Sgd, Softmax
@@ -123,40 +122,11 @@ class Side:
 
 
 SIZES = ("cells", "channels", "batch", "size", "seed")
-SIDES = ("edge_by_edge", "fan_out")
 STEPS: dict[str, tuple[Callable[[], Relaxation], str]] = {
     "darts first order": (Softmax, "first_order"),
     "darts second order": (Softmax, "second_order"),
     "gdas": (lambda: GumbelHard(1.0), "first_order"),
 }
-
-
-def in_use(peak: bool = False) -> int:
-    """Bytes that this process holds, or has held at most; on a GPU what torch has allocated there."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() if peak else torch.cuda.memory_allocated()
-    name = "VmHWM" if peak else "VmRSS"
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
-
-
-def print_peak_memory(kind: str, step: str, settings: argparse.Namespace, device: torch.device) -> None:
-    """What a child process does: three steps, then its peak in bytes, as its last line."""
-    before = in_use()
-    make, method = STEPS[step]
-    side = Side(kind, settings, make(), device)
-    for _ in range(3):
-        getattr(side, method)()
-    print(in_use(peak=True) - before)
-
-
-def peak_memory(kind: str, step: str, settings: argparse.Namespace) -> int:
-    """Bytes at the peak of a step, measured in a process of its own."""
-    sizes = [word for name in SIZES for word in (f"--{name}", str(getattr(settings, name)))]
-    words = [sys.executable, __file__, *sizes, "--steps", step, "--memory-of", kind]
-    words += ["--checkpoint-cells"] * settings.checkpoint_cells
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return int(done.stdout.split()[-1])
 
 
 def main() -> None:
@@ -169,36 +139,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of weights, images and paths")
     parser.add_argument("--steps", nargs="*", default=list(STEPS), choices=list(STEPS))
     parser.add_argument("--checkpoint-cells", action="store_true", help="on the package's side")
-    parser.add_argument("--memory-of", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help="keep the JSON record here")
     settings = parser.parse_args()
     keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if settings.memory_of:
-        print_peak_memory(settings.memory_of, settings.steps[0], settings, device)
+    if settings.serve:
+        make, method = STEPS[settings.steps[0]]
+        serve(lambda: getattr(Side(settings.serve, settings, make(), device), method))
         return
-    print(f"{processor()}\n{'step':22}{'reference':>12}{'package':>12}{'ratio':>8}{'memory, MB':>16}{'ratio':>8}")
-    results = {}
-    for name in settings.steps:
-        make, method = STEPS[name]
-        sides = {kind: Side(kind, settings, make(), device) for kind in SIDES}
-        seconds = interleaved({kind: getattr(side, method) for kind, side in sides.items()}, settings.rounds)
-        medians = {kind: statistics.median(values) for kind, values in seconds.items()}
-        ratio = median_ratio(seconds["edge_by_edge"], seconds["fan_out"])
-        del sides
-        memory = {kind: peak_memory(kind, name, settings) for kind in SIDES}
-        slow, fast = (f"{medians[kind]:>10.3f} s" for kind in SIDES)
-        large, small = (f"{memory[kind] / 1e6:>8.0f}" for kind in SIDES)
-        saved = memory["fan_out"] / memory["edge_by_edge"]
-        print(f"{name:22}{slow}{fast}{ratio:>8.2f}{large}{small}{saved:>8.2f}", flush=True)
-        results[name] = {
-            "seconds": seconds,
-            "median": medians,
-            "ratio": ratio,
-            "peak_memory": memory,
-            "memory_ratio": saved,
-        }
-    del settings.memory_of
+    print(f"{processor()}\n{heading('step')}")
+    words = [__file__, *(word for name in SIZES for word in (f"--{name}", str(getattr(settings, name))))]
+    words += ["--checkpoint-cells"] * settings.checkpoint_cells
+    results = {name: compare(name, [*words, "--steps", name, "--serve"], settings.rounds) for name in settings.steps}
+    del settings.serve
     record("search_step", results, {k: v for k, v in vars(settings).items() if k != "output"}, settings.output)
 
 

@@ -21,9 +21,10 @@ from typing import Any
 
 import matplotlib
 import torch
+from apart import in_use
 from harness import processor, where
 from matplotlib.figure import Figure
-from search_step import Side, in_use
+from search_step import Side
 
 from lightning_nas import Softmax
 from lightning_nas.functional.files import write_atomically

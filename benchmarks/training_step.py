@@ -4,7 +4,8 @@ A step is what `NetworkTraining` does with a batch by its defaults: forward with
 backward, clipping, SGD. The reference is in the layout of the authors' code: NCHW, each module called one after the
 other, torch's default SGD. Both sides compute the same function from the same weights and images.
 
-Peak memory is that of a process of its own for each side, less what it held after its imports.
+Each side runs in a process of its own, and they take turns. Peak memory is that of these processes, less what they held
+after their imports.
 
     python benchmarks/training_step.py                     # DARTS_V2, 36 channels, 20 cells: a minute on two cores
     python benchmarks/training_step.py --networks all      # one network of every space besides
@@ -13,16 +14,13 @@ Peak memory is that of a process of its own for each side, less what it held aft
 from __future__ import annotations
 
 import argparse
-import statistics
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from harness import interleaved, median_ratio, prepare, processor, record
-from search_step import in_use
+from apart import SIDES, compare, heading, serve
+from harness import prepare, processor, record
 from torch import nn
 
 from lightning_nas import CellSkeleton, Genotype, NetworkTraining, Sgd, Skeleton, StagedSkeleton
@@ -38,7 +36,6 @@ from lightning_nas.spaces import (
     published,
 )
 
-SIDES = ("edge_by_edge", "fan_out")
 DROP_PATH = 0.1  # the mean of a training whose schedule leads to 0.2
 
 Made = tuple[SearchSpace, Genotype, Skeleton]
@@ -101,56 +98,25 @@ class Side:
         self.optimizer.step()
 
 
-def print_peak_memory(kind: str, name: str, settings: argparse.Namespace, device: torch.device) -> None:
-    """What a child process does: three steps, then its peak in bytes, as its last line."""
-    before = in_use()
-    side = Side(kind, name, settings.batch, settings.size, device)
-    for _ in range(3):
-        side.step()
-    print(in_use(peak=True) - before)
-
-
-def peak_memory(kind: str, name: str, settings: argparse.Namespace) -> int:
-    """Bytes at the peak of a step, measured in a process of its own."""
-    sizes = ["--batch", str(settings.batch), "--size", str(settings.size)]
-    words = [sys.executable, __file__, *sizes, "--networks", name, "--memory-of", kind]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
-    return int(done.stdout.split()[-1])
-
-
-def compared(name: str, settings: argparse.Namespace, device: torch.device) -> dict[str, Any]:
-    """Seconds and memory of both sides, printed as a line of the table."""
-    sides = {kind: Side(kind, name, settings.batch, settings.size, device) for kind in SIDES}
-    seconds = interleaved({kind: side.step for kind, side in sides.items()}, settings.rounds)
-    del sides
-    medians = {kind: statistics.median(values) for kind, values in seconds.items()}
-    ratio = median_ratio(seconds["edge_by_edge"], seconds["fan_out"])
-    memory = {kind: peak_memory(kind, name, settings) for kind in SIDES}
-    saved = memory["fan_out"] / memory["edge_by_edge"]
-    slow, fast = (f"{medians[kind]:>10.3f} s" for kind in SIDES)
-    large, small = (f"{memory[kind] / 1e6:>8.0f}" for kind in SIDES)
-    print(f"{name:22}{slow}{fast}{ratio:>8.2f}{large}{small}{saved:>8.2f}", flush=True)
-    return {"seconds": seconds, "median": medians, "ratio": ratio, "peak_memory": memory, "memory_ratio": saved}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="*", default=["DARTS_V2"], choices=[*NETWORKS, "all"])
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--size", type=int, default=32, help="pixels of the images' sides")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--memory-of", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help="keep the JSON record here")
     settings = parser.parse_args()
     prepare()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if settings.memory_of:
-        print_peak_memory(settings.memory_of, settings.networks[0], settings, device)
+    if settings.serve:
+        serve(lambda: Side(settings.serve, settings.networks[0], settings.batch, settings.size, device).step)
         return
     names = list(NETWORKS) if "all" in settings.networks else settings.networks
-    print(f"{processor()}\n{'network':22}{'reference':>12}{'package':>12}{'ratio':>8}{'memory, MB':>16}{'ratio':>8}")
-    results = {name: compared(name, settings, device) for name in names}
-    del settings.memory_of
+    print(f"{processor()}\n{heading('network')}")
+    words = [__file__, "--batch", str(settings.batch), "--size", str(settings.size)]
+    results = {name: compare(name, [*words, "--networks", name, "--serve"], settings.rounds) for name in names}
+    del settings.serve
     record("training_step", results, {k: v for k, v in vars(settings).items() if k != "output"}, settings.output)
 
 

@@ -39,6 +39,7 @@ from lightning_nas.methods import (
     SinglePathSearch,
 )
 from lightning_nas.module import NonFiniteLossError
+from lightning_nas.norm import Norm
 from lightning_nas.optimizer import Adam, Sgd
 from lightning_nas.optional_part import OptionalPart
 from lightning_nas.relaxation import Relaxation, Softmax
@@ -59,7 +60,7 @@ from lightning_nas.search import (
     TooManyFailuresError,
     WeightSharingSearch,
 )
-from lightning_nas.skeleton import CellSkeleton, NetworkOutput, Norm, Skeleton, StagedSkeleton
+from lightning_nas.skeleton import CellSkeleton, NetworkOutput, Skeleton, StagedSkeleton
 from lightning_nas.space import EdgewiseSpace, SearchSpace, SupernetSpace
 from lightning_nas.task import Classification, Task
 from lightning_nas.training import NetworkTraining

@@ -18,8 +18,9 @@ from lightning_nas.config import Configurable
 from lightning_nas.functional.host_copy import HostCopy
 from lightning_nas.functional.resize import shrink
 from lightning_nas.functional.seeding import current_seed, derive_seed, seed_all
+from lightning_nas.norm import synchronize
 from lightning_nas.parallel import average_buffers
-from lightning_nas.skeleton import Skeleton, synchronize
+from lightning_nas.skeleton import Skeleton
 from lightning_nas.task import Task, check_data
 
 

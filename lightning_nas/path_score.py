@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from lightning_nas.edge import Architecture
 from lightning_nas.inheritance.recalibration import recalibrate
-from lightning_nas.skeleton import NetworkOutput, Skeleton, batch_statistics
+from lightning_nas.norm import batch_statistics
+from lightning_nas.skeleton import NetworkOutput, Skeleton
 from lightning_nas.task import Task
 
 Statistics = Literal["batch", "running", "recalibrated"]

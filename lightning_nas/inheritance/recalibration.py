@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lightning_nas.skeleton import BatchNorm
+from lightning_nas.norm import BatchNorm
 
 
 def recalibrate(network: nn.Module, batches: Iterable[Any], inputs: Callable[[Any], Tensor]) -> int:

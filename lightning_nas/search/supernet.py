@@ -14,10 +14,11 @@ from typing_extensions import override
 
 from lightning_nas.cost import Budget
 from lightning_nas.edge import Architecture
+from lightning_nas.norm import batch_statistics
 from lightning_nas.optimizer import Sgd, parameters_of
 from lightning_nas.parallel import average_tensors
 from lightning_nas.search.base import SearchModule
-from lightning_nas.skeleton import NetworkOutput, Skeleton, batch_statistics
+from lightning_nas.skeleton import NetworkOutput, Skeleton
 from lightning_nas.space import SupernetSpace
 from lightning_nas.task import Classification, Task
 

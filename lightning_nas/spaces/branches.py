@@ -7,7 +7,7 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_nas.skeleton import Norm
+from lightning_nas.norm import Norm
 
 
 class _Branch(nn.Module):

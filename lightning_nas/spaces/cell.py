@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from lightning_nas.edge import Architecture, DropPath, Edge, EdgeGroup, EdgeWeights, FanOut, FanOutEdge
 from lightning_nas.fan_out import SharedFanOut
 from lightning_nas.functional.transfer import moved
-from lightning_nas.skeleton import Execution, Norm, Skeleton
+from lightning_nas.norm import Norm
+from lightning_nas.skeleton import Execution, Skeleton
 from lightning_nas.spaces.convolutions import FactorizedReduce, ReluConvNorm
 from lightning_nas.spaces.joined_width import JoinedFactorizedReduce, JoinedReluConvNorm, JoinedWidth
 from lightning_nas.spaces.statistics import moved_together

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_nas.skeleton import NetworkOutput, Norm, Skeleton
+from lightning_nas.norm import Norm
+from lightning_nas.skeleton import NetworkOutput, Skeleton
 from lightning_nas.spaces.cell import global_average
 from lightning_nas.spaces.checkpoint import run_cell
 

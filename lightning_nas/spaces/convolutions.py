@@ -13,7 +13,7 @@ from lightning_nas.fan_out import Plan
 from lightning_nas.functional.convolution import repeat_channels
 from lightning_nas.functional.dilated import dilated
 from lightning_nas.functional.parity import diagonal_parities, every_second, from_parities, parities
-from lightning_nas.skeleton import BatchNorm, Norm
+from lightning_nas.norm import BatchNorm, Norm
 from lightning_nas.spaces.joint import joint_conv, joint_depthwise, joint_norm, joint_pointwise
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightning_nas.skeleton import CellSkeleton, Norm
+from lightning_nas.norm import Norm
+from lightning_nas.skeleton import CellSkeleton
 from lightning_nas.spaces.nasnet import NasnetSpace
 
 ENAS_MICRO_CANDIDATES = ("sep_conv_3x3", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3", "skip_connect")

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from typing_extensions import override
 
 from lightning_nas.edge import Architecture, DropPath
-from lightning_nas.skeleton import Norm
+from lightning_nas.norm import Norm
 from lightning_nas.spaces.cell import preprocess
 from lightning_nas.spaces.cell_network import TwoInputCell
 

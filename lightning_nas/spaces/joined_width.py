@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_nas.functional.parity import diagonal_parities
-from lightning_nas.skeleton import Norm
+from lightning_nas.norm import Norm
 from lightning_nas.spaces.convolutions import even_sized
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_nas.functional.convolution import depthwise, pointwise
-from lightning_nas.skeleton import BatchNorm
+from lightning_nas.norm import BatchNorm
 from lightning_nas.spaces.statistics import normalizer, record, uses_batch
 
 

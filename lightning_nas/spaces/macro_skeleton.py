@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lightning_nas.skeleton import Norm, Skeleton
+from lightning_nas.norm import Norm
+from lightning_nas.skeleton import Skeleton
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from lightning_nas.edge import Architecture, Edge, EdgeGroup
 from lightning_nas.genotype import Genotype
-from lightning_nas.skeleton import NetworkOutput, Norm, Skeleton, StagedSkeleton
+from lightning_nas.norm import Norm
+from lightning_nas.skeleton import NetworkOutput, Skeleton, StagedSkeleton
 from lightning_nas.space import EdgewiseSpace
 from lightning_nas.spaces.cell import EdgeCell, cifar_stem, global_average, laid_out, on_device, weights_for
 from lightning_nas.spaces.checkpoint import run_cell

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lightning_nas.edge import Identity
-from lightning_nas.skeleton import BatchNorm, Norm
+from lightning_nas.norm import BatchNorm, Norm
 from lightning_nas.spaces.branches import ConvBranch, PoolBranch
 from lightning_nas.spaces.convolutions import DilatedConv, FactorizedReduce, ReluConvNorm, RowColumnConv, SeparableConv
 from lightning_nas.spaces.joint import shared_norm

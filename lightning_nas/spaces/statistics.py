@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lightning_nas.functional.normalization import normalize
 from lightning_nas.functional.synchronized import normalize_together
-from lightning_nas.skeleton import BatchNorm
+from lightning_nas.norm import BatchNorm
 
 
 class _Batch(NamedTuple):

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from lightning_nas.edge import Architecture, EdgeWeights
 from lightning_nas.genotype import Genotype
-from lightning_nas.skeleton import NetworkOutput, Norm, Skeleton
+from lightning_nas.norm import Norm
+from lightning_nas.skeleton import NetworkOutput, Skeleton
 from lightning_nas.space import SupernetSpace
 from lightning_nas.testing.execution import ExecutionContract, assert_equal
 from lightning_nas.testing.space import random_images, sampled

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lightning_nas import CellSkeleton, EdgeWeights, Norm, Skeleton, StagedSkeleton, SupernetSpace
 from lightning_nas.functional.seeding import generator
-from lightning_nas.skeleton import synchronize
+from lightning_nas.norm import synchronize
 from lightning_nas.spaces import DartsSpace, EnasMacroSpace, MacroSkeleton, NasBench201Space, NasnetSpace
 
 Found = dict[str, Tensor]

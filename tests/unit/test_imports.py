@@ -15,6 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 GROUND = {"functional", "config"}
 CORE = GROUND | {"genotype", "anchors", "edge", "child_fan_out", "fan_out", "optional_part"}
 PARTS = CORE | {
+    "norm",
     "skeleton",
     "space",
     "relaxation",

@@ -13,7 +13,7 @@ from lightning_nas import CellSkeleton, Norm, StagedSkeleton
 from lightning_nas.edge import DropPath
 from lightning_nas.inheritance import InheritanceReport, Source, inherit, recalibrate
 from lightning_nas.inheritance.transfer import is_covered
-from lightning_nas.skeleton import batch_statistics
+from lightning_nas.norm import batch_statistics
 from lightning_nas.spaces import DartsSpace, NasBench201Space, published
 from lightning_nas.testing import BoringSpace
 

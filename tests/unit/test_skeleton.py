@@ -10,7 +10,7 @@ from torch import nn
 
 from lightning_nas import CellSkeleton, Norm, StagedSkeleton
 from lightning_nas.inheritance.recalibration import recalibrate
-from lightning_nas.skeleton import BatchNorm, batch_statistics, synchronize
+from lightning_nas.norm import BatchNorm, batch_statistics, synchronize
 from lightning_nas.spaces import DartsSpace, NasBench201Space
 
 
