@@ -134,9 +134,8 @@ class DartsSpace(SupernetSpace):
         columns = [self.candidates.index(name) for name in self.operations]
         found = {}
         for name, group in self.groups.items():
-            chances = probabilities[name].unbind(
-                1
-            )  # a list of columns as index is copied to the device and waits for it
+            # Not with a list of columns as index: it is copied to the device, which waits for it.
+            chances = probabilities[name].unbind(1)
             strength_E = torch.stack([chances[column] for column in columns], 1).amax(-1)
             counts = [sum(edge.node == node for edge in group.edges) for node in self._node_indices]
             kept_E = torch.cat([pair_shares(part) for part in torch.split(strength_E, counts)])
