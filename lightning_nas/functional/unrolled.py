@@ -1,6 +1,9 @@
 """The second-order architecture gradient of DARTS by finite differences, in place.
 
 Source: Liu et al., "DARTS: Differentiable Architecture Search", ICLR 2019, equations 6 to 8.
+
+Shapes: P values of all weights, one weight after the other. A supernet has a thousand small weights, and an operation
+on each of them costs more than one on all.
 """
 
 from __future__ import annotations
@@ -42,17 +45,17 @@ class SgdStep:
         """How far the step moves a weight for each unit of its gradient."""
         return self.lr * (1.0 + self.momentum) if self.nesterov else self.lr
 
-    def direction(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> list[Tensor]:
-        """What the step subtracts from the weights, divided by the rate."""
-        step = torch._foreach_add(list(gradients), list(weights), alpha=self.weight_decay)
+    def direction(self, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> Tensor:
+        """What the step subtracts from the weights, divided by the rate, (P,)."""
+        step_P = _joined(gradients).add_(_joined(weights), alpha=self.weight_decay)
         if self.momentum == 0.0:
-            return list(step)
-        buffers = self.buffers or [None] * len(step)
-        fast = [
-            gradient if buffer is None else torch.add(gradient, buffer, alpha=self.momentum)
-            for gradient, buffer in zip(step, buffers, strict=True)
-        ]
-        return list(torch._foreach_add(step, fast, alpha=self.momentum)) if self.nesterov else fast
+            return step_P
+        fast_P = step_P
+        if any(buffer is not None for buffer in self.buffers):
+            pairs = zip(weights, self.buffers, strict=True)
+            buffers = [torch.zeros_like(weight) if buffer is None else buffer for weight, buffer in pairs]
+            fast_P = torch.add(step_P, _joined(buffers), alpha=self.momentum)
+        return torch.add(step_P, fast_P, alpha=self.momentum) if self.nesterov else fast_P
 
 
 def unrolled_gradient(
@@ -82,40 +85,38 @@ def unrolled_gradient(
         The validation loss at the looked-ahead weights, detached, and the gradients in the order of the alphas.
     """
     weights, alphas = list(weights), list(alphas)
-    saved = [weight.detach().clone() for weight in weights]
+    origin_P = _joined(weights)
+
+    def at(place_P: Tensor) -> list[Tensor]:
+        _move(weights, place_P)
+        with frozen(weights):
+            return gradients(train_loss(), alphas)
+
     try:
-        step_of = reduce(gradients(train_loss(), weights))
-        with torch.no_grad():
-            torch._foreach_add_(weights, step.direction(weights, step_of), alpha=-step.lr)
+        with frozen(alphas):
+            step_P = step.direction(weights, reduce(gradients(train_loss(), weights)))
+        _move(weights, origin_P.sub(step_P, alpha=step.lr))
         loss = val_loss()
         looked_ahead = reduce(gradients(loss, [*alphas, *weights]))
-        direct, vector = looked_ahead[: len(alphas)], looked_ahead[len(alphas) :]
-        radius = epsilon / _norm(vector)
-        plus = _gradients_at(train_loss, weights, saved, vector, radius, alphas)
-        minus = _gradients_at(train_loss, weights, saved, vector, -radius, alphas)
+        direct, vector_P = looked_ahead[: len(alphas)], _joined(looked_ahead[len(alphas) :])
+        del looked_ahead
+        radius = epsilon / torch.linalg.vector_norm(vector_P).clamp_min(torch.finfo(vector_P.dtype).tiny)
+        difference_P = vector_P * radius
+        plus, minus = at(origin_P + difference_P), at(origin_P - difference_P)
     finally:
-        with torch.no_grad():
-            torch._foreach_copy_(weights, saved)
+        _move(weights, origin_P)
     difference = reduce(list(torch._foreach_sub(plus, minus)))
     factor = step.slope / (2 * radius)
     return loss.detach(), [d - factor * c for d, c in zip(direct, difference, strict=True)]
 
 
-def _gradients_at(
-    loss: Loss,
-    weights: list[Tensor],
-    origin: list[Tensor],
-    direction: list[Tensor],
-    distance: Tensor,
-    alphas: list[Tensor],
-) -> list[Tensor]:
-    with torch.no_grad():
-        torch._foreach_copy_(weights, origin)
-        torch._foreach_add_(weights, torch._foreach_mul(direction, distance))
-    with frozen(weights):
-        return gradients(loss(), alphas)
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    """All values, (P,)."""
+    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
 
 
-def _norm(tensors: list[Tensor]) -> Tensor:
-    norms = torch.stack(torch._foreach_norm(tensors))
-    return torch.linalg.vector_norm(norms).clamp_min(torch.finfo(norms.dtype).tiny)
+@torch.no_grad()
+def _move(weights: list[Tensor], place_P: Tensor) -> None:
+    """Give the weights these values."""
+    parts = torch.split(place_P, [weight.numel() for weight in weights])
+    torch._foreach_copy_(weights, [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)])
