@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from lightning_nas import CellSkeleton, EdgeWeights, GumbelHard, Sgd, Softmax
 from lightning_nas.edge import Architecture
+from lightning_nas.functional.collection import collection_put_off
 from lightning_nas.functional.gradients import frozen
 from lightning_nas.functional.memory import keep_freed_memory
 from lightning_nas.functional.unrolled import SgdStep, unrolled_gradient
@@ -70,6 +72,14 @@ class Side:
         return nn.functional.cross_entropy(self.network(self.images[half], architecture).logits, self.targets[half])
 
     def first_order(self) -> None:
+        with collection_put_off() if self.split else nullcontext():
+            self._first_order()
+
+    def second_order(self) -> None:
+        with collection_put_off() if self.split else nullcontext():
+            self._second_order()
+
+    def _first_order(self) -> None:
         if self.split:
             with frozen(self.weights):
                 torch.autograd.grad(self.loss(1), self.table, allow_unused=True)
@@ -78,7 +88,7 @@ class Side:
         self.draw += 1
         self._weight_step()
 
-    def second_order(self) -> None:
+    def _second_order(self) -> None:
         if self.split:
             buffers = [self.optimizer.state[w].get("momentum_buffer") for w in self.weights]
             step = SgdStep(0.025, 0.9, 3e-4, buffers=buffers)

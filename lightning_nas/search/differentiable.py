@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from lightning_nas.cost import Budget, Costing, ExpectedCost
 from lightning_nas.cost.within import most_probable
 from lightning_nas.edge import Architecture
+from lightning_nas.functional.collection import collection_put_off
 from lightning_nas.functional.gradients import frozen, gradients
 from lightning_nas.functional.relax import entropy
 from lightning_nas.functional.seeding import generator
@@ -178,7 +179,7 @@ class DifferentiableSearch(SupernetSearch):
             self.check_batch(batch[half], half)
         weight_optimizer, architecture_optimizer = self.optimizers()  # type: ignore[attr-defined]
         size = len(self.task.inputs(batch["train"]))
-        with self.explain_out_of_memory(size):
+        with collection_put_off(), self.explain_out_of_memory(size):
             if self.current_epoch >= self.warmup_epochs:
                 found = self._architecture_step(batch, batch_idx, weight_optimizer, architecture_optimizer)
                 log_step(self, "search/arch_loss", found, size)

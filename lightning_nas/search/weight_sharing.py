@@ -16,6 +16,7 @@ from typing_extensions import override
 from lightning_nas.cost import Budget
 from lightning_nas.derivation import Derivation
 from lightning_nas.edge import Architecture
+from lightning_nas.functional.collection import collection_put_off
 from lightning_nas.functional.gradients import gradients
 from lightning_nas.functional.seeding import generator
 from lightning_nas.genotype import Genotype
@@ -162,7 +163,7 @@ class WeightSharingSearch(SupernetSearch):
         optimizers = self.optimizers()
         weights, *own = optimizers if isinstance(optimizers, list) else [optimizers]
         size = len(self.task.inputs(part))
-        with self.explain_out_of_memory(size):
+        with collection_put_off(), self.explain_out_of_memory(size):
             if phase == "train":
                 self._stop_scoring()
                 loss = self.weight_step(part, batch_idx, weights)
