@@ -83,6 +83,7 @@ class _Terms:
 
     def __init__(self, state: Tensor, weights: EdgeWeights, rows: list[int]) -> None:
         self.state, self.dense = state, weights.active is None
+        self.values_learn = weights.values.requires_grad
         self.rows = [weights.rows[row] for row in rows]
         self.columns = torch.stack(self.rows, 1).unbind() if self.dense else ()
         self.shared: list[tuple[int, Tensor]] = []
@@ -121,10 +122,11 @@ class _Terms:
     def _joint_totals(self) -> dict[tuple[int, ...], Tensor]:
         prepared: dict[tuple[Any, int], tuple[Tensor, AbstractContextManager[Any]]] = {}
         sums: dict[tuple[tuple[int, ...], Restore | None], Tensor] = {}
+        spare = self._spares_memory()
         for job, scale_D in zip(self.jobs, self._scales(), strict=True):
             started = (job.plan.prepare, len(job.operations))
             if started not in prepared:
-                prepared[started] = _prepared(self.state, *started)
+                prepared[started] = _prepared(self.state, *started, spare)
             x, not_kept = prepared[started]
             with not_kept:
                 output = job.plan.run(job.operations, x, scale_D)
@@ -139,6 +141,11 @@ class _Terms:
             else:
                 totals[positions] = joint if total is None else total.add_(joint)
         return totals
+
+    def _spares_memory(self) -> bool:
+        """Whether both the weights and the architecture learn: the pass that keeps the most for its gradients."""
+        parameter = next(self.jobs[0].operations[0].parameters(), None) if self.values_learn and self.jobs else None
+        return parameter is not None and parameter.requires_grad
 
     def _scales(self) -> Sequence[Tensor]:
         """The weights of each job, one for each channel, (D,)."""
@@ -168,11 +175,13 @@ def _sum(parts: Sequence[Tensor]) -> Tensor | None:
 
 
 def _prepared(
-    state: Tensor, prepare: Callable[[Tensor, int], Tensor], edges: int
+    state: Tensor, prepare: Callable[[Tensor, int], Tensor], edges: int, spare: bool
 ) -> tuple[Tensor, AbstractContextManager[Any]]:
-    """What several kinds read, and a context in which it is not kept for the backward pass, if larger than a state."""
+    """What several kinds read, and a context in which `spare` lets no backward pass keep it, if larger than a state."""
     prepared, state = prepare(state, edges), state.detach()
-    return prepared, nullcontext() if edges == 1 else NotKept(prepared, lambda: prepare(state, edges)).hooks()
+    if edges == 1 or not spare:
+        return prepared, nullcontext()
+    return prepared, NotKept(prepared, lambda: prepare(state, edges)).hooks()
 
 
 def _spread(weights_E: Tensor, channels: int) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+_convolution_backward = torch.ops.aten.convolution_backward.default
 _FAST_GROUP = 16
 """Channels of a group below which oneDNN has no kernel for the gradient of a grouped convolution's input."""
 _TALL = 8
@@ -41,7 +42,7 @@ def depthwise(x_BDHW: Tensor, weight_D1KK: Tensor, stride: int = 1, padding: int
     if wide and x_BDHW.device.type == "cpu" and weight_D1KK.requires_grad and torch.is_grad_enabled():
         output: Tensor = _WideDepthwise.apply(x_BDHW, weight_D1KK)
         return output
-    return F.conv2d(x_BDHW, weight_D1KK, None, stride, padding, dilation, groups=len(weight_D1KK))
+    return F.conv2d(x_BDHW, weight_D1KK, None, stride, padding, dilation, groups=weight_D1KK.shape[0])
 
 
 def pointwise(x_BDHW: Tensor, weight_DC11: Tensor) -> Tensor:
@@ -57,7 +58,7 @@ def _gradient(which: str, gradient: Tensor, x: Tensor, weight: Tensor, groups: i
     """The gradient of a convolution of stride 1 with respect to its "x" or its "weight"."""
     mask = [which == "x", which == "weight", False]
     arguments = (gradient, x, weight, None, [1, 1], list(padding), [1, 1], False, [0, 0], groups, mask)
-    found: Tensor = torch.ops.aten.convolution_backward(*arguments)[mask.index(True)]
+    found: Tensor = _convolution_backward(*arguments)[mask.index(True)]
     return found
 
 
@@ -67,7 +68,7 @@ class _WideDepthwise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_BDHW: Tensor, weight_D1KK: Tensor) -> Tensor:
         ctx.save_for_backward(x_BDHW, weight_D1KK)
-        return F.conv2d(x_BDHW, weight_D1KK, None, 1, weight_D1KK.shape[-1] // 2, groups=len(weight_D1KK))
+        return F.conv2d(x_BDHW, weight_D1KK, None, 1, weight_D1KK.shape[-1] // 2, groups=weight_D1KK.shape[0])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -85,12 +86,12 @@ def depthwise_gradients(
         weight_D1KK: the weights.
         of_x, of_weight: which are wanted; the others are None.
     """
-    groups, kernel = len(weight_D1KK), weight_D1KK.shape[-1]
+    groups, kernel = weight_D1KK.shape[0], weight_D1KK.shape[-1]
     wide = kernel > 3 and x_BDHW.device.type == "cpu" and x_BDHW.shape[-1] >= kernel // 2
     if of_x and of_weight and not wide:
         mask, padding = [True, True, False], [kernel // 2] * 2
         arguments = (gradient_BDHW, x_BDHW, weight_D1KK, None, [1, 1], padding, [1, 1], False, [0, 0], groups, mask)
-        both: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(*arguments)
+        both: tuple[Tensor, Tensor, Tensor] = _convolution_backward(*arguments)
         return both[:2]
     padding = [kernel // 2] * 2
     found_x = _gradient("x", gradient_BDHW, x_BDHW, weight_D1KK, groups, padding) if of_x else None
@@ -114,7 +115,7 @@ def _by_columns(gradient_BDHW: Tensor, x_BDHW: Tensor, weight_D1KK: Tensor) -> T
 
     def columns(count: int, gradient: Tensor, x: Tensor) -> Tensor:
         shape = weight_D1KK[..., :count]
-        return _gradient("weight", gradient, x, shape, len(shape), [rows, count // 2])
+        return _gradient("weight", gradient, x, shape, shape.shape[0], [rows, count // 2])
 
     left = columns(3, _moved(gradient_BDHW, 1 - half), x_BDHW)
     right = columns(3, _moved(gradient_BDHW, half - 1), x_BDHW)

@@ -24,7 +24,7 @@ def dilated(x_BCHW: Tensor, weight_C1KK: Tensor, stride: int = 1) -> Tensor:
         >>> dilated(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 3, 3))[0, 0, 0].tolist()
         [4.0, 4.0, 4.0, 4.0]
     """
-    kernel, channels = weight_C1KK.shape[-1], len(weight_C1KK)
+    kernel, channels = weight_C1KK.shape[-1], weight_C1KK.shape[0]
     even = x_BCHW.device.type == "cpu" and x_BCHW.shape[2] % 2 == 0 and x_BCHW.shape[3] % 2 == 0
     # With stride 2 and the even padding, all taps lie on even rows and columns.
     if even and stride == 2:
@@ -41,7 +41,7 @@ class _Dilated(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_BCHW: Tensor, weight_C1KK: Tensor) -> Tensor:
         ctx.save_for_backward(x_BCHW, weight_C1KK)
-        return F.conv2d(x_BCHW, weight_C1KK, None, 1, weight_C1KK.shape[-1] - 1, 2, groups=len(weight_C1KK))
+        return F.conv2d(x_BCHW, weight_C1KK, None, 1, weight_C1KK.shape[-1] - 1, 2, groups=weight_C1KK.shape[0])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:

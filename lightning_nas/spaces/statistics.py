@@ -30,10 +30,10 @@ class _Batch(NamedTuple):
     invstd: Tensor
     total: Tensor | None
 
-    def parts(self, values_D: Tensor) -> Sequence[Tensor]:
-        """The values of each norm."""
-        number = len(self.norms)
-        return [values_D] * number if len(values_D) == self.norms[0].num_features else values_D.chunk(number)
+    @property
+    def alike(self) -> bool:
+        """Whether all norms found the same."""
+        return self.mean.shape[0] == self.norms[0].num_features
 
 
 _collected: ContextVar[list[_Batch] | None] = ContextVar("collected", default=None)
@@ -60,9 +60,7 @@ def record(
     """
     if not (norms[0].training and norms[0].track_running_stats):
         return
-    dtype = _given(norms[0].running_mean).dtype
-    found = (mean_D.detach().to(dtype), invstd_D.detach().to(dtype))
-    batch = _Batch(norms, x.shape[0] * x.shape[2] * x.shape[3], *found, total)
+    batch = _Batch(norms, x.shape[0] * x.shape[2] * x.shape[3], mean_D, invstd_D, total)
     collected = _collected.get()
     if collected is None:
         _move([batch])
@@ -91,21 +89,29 @@ def _move(batches: Sequence[_Batch]) -> None:
         groups.setdefault((first.momentum, first.eps, batch.size, batch.total is None), []).append(batch)
     for (momentum, eps, size, _), group in groups.items():
         total = group[0].total  # equal in a group: other processes have other images, of the same sizes
+        found = torch.cat([batch.mean for batch in group] + [batch.invstd for batch in group])
+        mean, invstd = found.to(_given(group[0].norms[0].running_mean).dtype).chunk(2)
         # The variance of a sample, as everywhere in torch.
-        biased = torch.cat([batch.invstd for batch in group]).pow_(-2).sub_(eps)
-        unbiased = biased.mul_(size / (size - 1) if total is None else total / (total - 1)).split_with_sizes(
-            [len(batch.mean) for batch in group]
-        )
-        means = [mean for batch in group for mean in batch.parts(batch.mean)]
-        variances = [part for batch, variance in zip(group, unbiased, strict=True) for part in batch.parts(variance)]
+        variance = invstd.pow_(-2).sub_(eps).mul_(size / (size - 1) if total is None else total / (total - 1))
+        means, variances = _of_each(mean, group), _of_each(variance, group)
         if momentum is None:
-            for norm, mean, variance in zip((n for batch in group for n in batch.norms), means, variances, strict=True):
-                norm.move_statistics(mean, variance)
+            for norm, *values in zip((n for batch in group for n in batch.norms), means, variances, strict=True):
+                norm.move_statistics(*values)
             continue
         norms = [norm._buffers for batch in group for norm in batch.norms]
         torch._foreach_add_([_given(buffers["num_batches_tracked"]) for buffers in norms], 1)
         running = [_given(buffers[name]) for name in ("running_mean", "running_var") for buffers in norms]
         torch._foreach_lerp_(running, [*means, *variances], momentum)
+
+
+def _of_each(values: Tensor, group: Sequence[_Batch]) -> list[Tensor]:
+    """The values of each norm."""
+    sizes = [batch.norms[0].num_features for batch in group for _ in range(1 if batch.alike else len(batch.norms))]
+    parts = iter(values.split_with_sizes(sizes))
+    found = []
+    for batch in group:
+        found += [next(parts)] * len(batch.norms) if batch.alike else [next(parts) for _ in batch.norms]
+    return found
 
 
 def _given(value: Tensor | None) -> Tensor:
