@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from lightning_nas.child_fan_out import ChildFanOut
 from lightning_nas.edge import EdgeWeights
@@ -21,7 +22,8 @@ class Plan(NamedTuple):
     """How one kind of candidate runs on E edges at once; channels hold the edges one after the other.
 
     Args:
-        prepare: from the state (B, C, H, W) and E to what the operations read; kinds with the same function share it.
+        prepare: from the state behind ReLU (B, C, H, W) and E to what the operations read; kinds with the same function
+            share it.
         run: from E operations, what was prepared and their weights, one for each channel, (E * C,), to the weighted
             outputs, (B, E * C, h, w), which may be written over.
         restore: brings a sum of such outputs to its final form, and adds it to a second one, which may be written over,
@@ -122,11 +124,11 @@ class _Terms:
     def _joint_totals(self) -> dict[tuple[int, ...], Tensor]:
         prepared: dict[tuple[Any, int], tuple[Tensor, AbstractContextManager[Any]]] = {}
         sums: dict[tuple[tuple[int, ...], Restore | None], Tensor] = {}
-        spare = self._spares_memory()
+        rectified, spare = F.relu(self.state) if self.jobs else self.state, self._spares_memory()
         for job, scale_D in zip(self.jobs, self._scales(), strict=True):
             started = (job.plan.prepare, len(job.operations))
             if started not in prepared:
-                prepared[started] = _prepared(self.state, *started, spare)
+                prepared[started] = _prepared(rectified, *started, spare)
             x, not_kept = prepared[started]
             with not_kept:
                 output = job.plan.run(job.operations, x, scale_D)
@@ -175,13 +177,13 @@ def _sum(parts: Sequence[Tensor]) -> Tensor | None:
 
 
 def _prepared(
-    state: Tensor, prepare: Callable[[Tensor, int], Tensor], edges: int, spare: bool
+    rectified: Tensor, prepare: Callable[[Tensor, int], Tensor], edges: int, spare: bool
 ) -> tuple[Tensor, AbstractContextManager[Any]]:
     """What several kinds read, and a context in which `spare` lets no backward pass keep it, if larger than a state."""
-    prepared, state = prepare(state, edges), state.detach()
-    if edges == 1 or not spare:
+    prepared, rectified = prepare(rectified, edges), rectified.detach()
+    if not spare or prepared.numel() <= rectified.numel():
         return prepared, nullcontext()
-    return prepared, NotKept(prepared, lambda: prepare(state, edges)).hooks()
+    return prepared, NotKept(prepared, lambda: prepare(rectified, edges)).hooks()
 
 
 def _spread(weights_E: Tensor, channels: int) -> Tensor:

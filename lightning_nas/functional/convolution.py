@@ -117,25 +117,13 @@ def _by_columns(gradient_BDHW: Tensor, x_BDHW: Tensor, weight_D1KK: Tensor) -> T
         shape = weight_D1KK[..., :count]
         return _gradient("weight", gradient, x, shape, shape.shape[0], [rows, count // 2])
 
-    left = columns(3, _moved(gradient_BDHW, 1 - half), x_BDHW)
-    right = columns(3, _moved(gradient_BDHW, half - 1), x_BDHW)
+    left = columns(3, F.pad(gradient_BDHW, (1 - half, half - 1)), x_BDHW)
+    right = columns(3, F.pad(gradient_BDHW, (half - 1, 1 - half)), x_BDHW)
     if kernel == 5:
         middle = left[..., 2:] + columns(1, *(_first_column(image) for image in (gradient_BDHW, x_BDHW)))
     else:
         middle = columns(kernel - 4, gradient_BDHW, x_BDHW)
     return torch.cat([left[..., :2], middle, right[..., 1:]], dim=-1)
-
-
-def _moved(x_BDHW: Tensor, pixels: int) -> Tensor:
-    """The images moved to the right, or to the left if negative, with zeros where they were."""
-    moved, kept = torch.empty_like(x_BDHW), x_BDHW.shape[3] - abs(pixels)
-    if pixels > 0:
-        moved[..., pixels:].copy_(x_BDHW[..., :kept])
-        moved[..., :pixels].zero_()
-    else:
-        moved[..., :kept].copy_(x_BDHW[..., -pixels:])
-        moved[..., kept:].zero_()
-    return moved
 
 
 def _first_column(x_BDHW: Tensor) -> Tensor:

@@ -17,20 +17,16 @@ from lightning_nas.norm import BatchNorm, Norm
 from lightning_nas.spaces.joint import joint_conv, joint_depthwise, joint_norm, joint_pointwise
 
 
-def _rectified(state: Tensor, _edges: int) -> Tensor:
-    return F.relu(state)
+def _as_it_is(rectified: Tensor, _edges: int) -> Tensor:
+    return rectified
 
 
-def _repeated(state: Tensor, edges: int) -> Tensor:
-    return repeat_channels(F.relu(state), edges)
+def _repeated_parities(rectified: Tensor, edges: int) -> Tensor:
+    return repeat_channels(parities(rectified), edges)
 
 
-def _repeated_parities(state: Tensor, edges: int) -> Tensor:
-    return repeat_channels(parities(F.relu(state)), edges)
-
-
-def _repeated_evens(state: Tensor, edges: int) -> Tensor:
-    return repeat_channels(F.relu(every_second(state)), edges)
+def _repeated_evens(rectified: Tensor, edges: int) -> Tensor:
+    return repeat_channels(every_second(rectified).contiguous(memory_format=torch.channels_last), edges)
 
 
 class ReluConvNorm(nn.Module):
@@ -50,7 +46,7 @@ class ReluConvNorm(nn.Module):
 
     def plan(self, _state: Tensor) -> Plan:
         """One convolution with the outputs of all edges."""
-        return Plan(_rectified, ReluConvNorm.together)
+        return Plan(_as_it_is, ReluConvNorm.together)
 
     @staticmethod
     def together(operations: Sequence[ReluConvNorm], x: Tensor, scale: Tensor) -> Tensor:
@@ -81,7 +77,7 @@ class FactorizedReduce(nn.Module):
 
     def plan(self, _state: Tensor) -> Plan:
         """Two convolutions with the outputs of all edges."""
-        return Plan(_rectified, FactorizedReduce.together)
+        return Plan(_as_it_is, FactorizedReduce.together)
 
     @staticmethod
     def together(operations: Sequence[FactorizedReduce], x: Tensor, scale: Tensor) -> Tensor:
@@ -129,7 +125,7 @@ class SeparableConv(nn.Module):
 
     def plan(self, _state: Tensor) -> Plan:
         """Grouped convolutions on channels repeated for each edge."""
-        return Plan(_repeated, SeparableConv.together)
+        return Plan(repeat_channels, SeparableConv.together)
 
     @staticmethod
     def together(operations: Sequence[SeparableConv], x: Tensor, scale: Tensor) -> Tensor:
@@ -183,7 +179,7 @@ class DilatedConv(nn.Module):
     def plan(self, state: Tensor) -> Plan:
         """On a CPU, plain convolutions on the images of each parity: kernels for dilated ones are slow there."""
         if state.device.type != "cpu" or state.shape[2] % 2 or state.shape[3] % 2:
-            return Plan(_repeated, DilatedConv.together)
+            return Plan(repeat_channels, DilatedConv.together)
         # With stride 2 and the even padding, all taps lie on even rows and columns.
         if self.depthwise.stride == (2, 2):
             return Plan(_repeated_evens, DilatedConv.on_parities)
