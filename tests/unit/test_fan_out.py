@@ -60,22 +60,24 @@ class CountOperations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def operations(execution: str) -> int:
+def operations(execution: str, device: str) -> int:
     """Operations of a forward and a backward of all gradients, C=16, 8 cells."""
     space = DartsSpace()
-    supernet = space.build(None, replace(CellSkeleton(cells=8, channels=16), execution=execution))
-    alphas = [torch.zeros(group.shape, requires_grad=True) for group in space.groups.values()]
+    supernet = space.build(None, replace(CellSkeleton(cells=8, channels=16), execution=execution)).to(device)
+    alphas = [torch.zeros(group.shape, requires_grad=True, device=device) for group in space.groups.values()]
     with CountOperations() as counted:
         architecture = {name: EdgeWeights(alpha.softmax(-1)) for name, alpha in zip(space.groups, alphas, strict=True)}
-        loss = supernet(torch.zeros(2, 3, 8, 8), architecture).logits.sum()
+        loss = supernet(torch.zeros(2, 3, 8, 8, device=device), architecture).logits.sum()
         torch.autograd.grad(loss, [*supernet.parameters(), *alphas])
     return sum(counted.counts.values())
 
 
-def test_number_of_operations() -> None:
-    reference, fast = operations("edge_by_edge"), operations("fan_out")
+# The meta device stands for accelerators, where each operation is a launch: detours for CPU libraries are not taken.
+@pytest.mark.parametrize(("device", "share"), [("cpu", 0.37), ("meta", 0.29)])
+def test_number_of_operations(device: str, share: float) -> None:
+    reference, fast = operations("edge_by_edge", device), operations("fan_out", device)
     assert abs(reference - 15_004) < 0.05 * 15_004, "the reference has the operations of the authors' code"
-    assert fast < 0.42 * reference
+    assert fast < share * reference
 
 
 def test_a_candidate_of_ones_own_runs_without_a_plan() -> None:
