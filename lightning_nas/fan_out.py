@@ -122,9 +122,11 @@ class _Terms:
             yield _sum(parts)
 
     def _joint_totals(self) -> dict[tuple[int, ...], Tensor]:
+        if not self.jobs:
+            return {}
+        rectified, spare = F.relu(self.state), self._spares_memory()
         prepared: dict[tuple[Any, int], tuple[Tensor, AbstractContextManager[Any]]] = {}
         sums: dict[tuple[tuple[int, ...], Restore | None], Tensor] = {}
-        rectified, spare = F.relu(self.state) if self.jobs else self.state, self._spares_memory()
         for job, scale_D in zip(self.jobs, self._scales(), strict=True):
             started = (job.plan.prepare, len(job.operations))
             if started not in prepared:
@@ -146,13 +148,13 @@ class _Terms:
 
     def _spares_memory(self) -> bool:
         """Whether both the weights and the architecture learn: the pass that keeps the most for its gradients."""
-        parameter = next(self.jobs[0].operations[0].parameters(), None) if self.values_learn and self.jobs else None
+        parameter = next(self.jobs[0].operations[0].parameters(), None) if self.values_learn else None
         return parameter is not None and parameter.requires_grad
 
     def _scales(self) -> Sequence[Tensor]:
         """The weights of each job, one for each channel, (D,)."""
         channels = self.state.shape[1]
-        if self.dense and self.jobs:
+        if self.dense:
             weights_JN = torch.stack([self.columns[job.column] for job in self.jobs])
             return _spread(weights_JN, channels).unbind()
         weights = [torch.stack([self.rows[p][job.column] for p in job.positions]) for job in self.jobs]
