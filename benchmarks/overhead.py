@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from lightning_nas import CellSkeleton, DartsSearch, GdasSearch, StagedSkeleton
 from lightning_nas.callbacks import ArchitectureMonitor, ExtractGenotype
 from lightning_nas.edge import EdgeWeights
+from lightning_nas.functional.collection import collection_put_off
 from lightning_nas.functional.gradients import frozen
 from lightning_nas.functional.seeding import generator
 from lightning_nas.search import DifferentiableSearch
@@ -79,6 +80,7 @@ class Bare:
             }
         return nn.functional.cross_entropy(self.network(batch[0], architecture).logits, batch[1])
 
+    @collection_put_off()
     def step(self, step_weights: Callable[[], object] | None = None) -> None:
         with frozen(self.weights):
             found = torch.autograd.grad(self.loss(self.val, "architecture"), self.alphas, allow_unused=True)

@@ -2,7 +2,8 @@
 
 The reference is in the layout of the authors' code: NCHW, pools and norms for each edge, and all gradients (weights and
 architecture parameters) in both steps. The package runs fan-outs in channels_last and takes in each step the gradients
-that the step needs. Both compute the same function; GDAS runs the same recorded paths on both sides.
+that the step needs, with Python's search for cycles put off. Both compute the same function; GDAS runs the same
+recorded paths on both sides.
 
 Each side runs in a process of its own, and they take turns. Peak memory is that of these processes, less what they held
 after their imports.
@@ -40,6 +41,7 @@ class Side:
         torch.manual_seed(sizes.seed)
         self.space = DartsSpace(nodes=getattr(sizes, "nodes", 4))
         self.split = execution == "fan_out"
+        self.step_context = collection_put_off if self.split else nullcontext
         skeleton = CellSkeleton(
             cells=sizes.cells,
             channels=sizes.channels,
@@ -72,30 +74,24 @@ class Side:
         return nn.functional.cross_entropy(self.network(self.images[half], architecture).logits, self.targets[half])
 
     def first_order(self) -> None:
-        with collection_put_off() if self.split else nullcontext():
-            self._first_order()
+        with self.step_context():
+            if self.split:
+                with frozen(self.weights):
+                    torch.autograd.grad(self.loss(1), self.table, allow_unused=True)
+            else:
+                torch.autograd.grad(self.loss(1), [*self.weights, *self.table], allow_unused=True)
+            self.draw += 1
+            self._weight_step()
 
     def second_order(self) -> None:
-        with collection_put_off() if self.split else nullcontext():
-            self._second_order()
-
-    def _first_order(self) -> None:
-        if self.split:
-            with frozen(self.weights):
-                torch.autograd.grad(self.loss(1), self.table, allow_unused=True)
-        else:
-            torch.autograd.grad(self.loss(1), [*self.weights, *self.table], allow_unused=True)
-        self.draw += 1
-        self._weight_step()
-
-    def _second_order(self) -> None:
-        if self.split:
-            buffers = [self.optimizer.state[w].get("momentum_buffer") for w in self.weights]
-            step = SgdStep(0.025, 0.9, 3e-4, buffers=buffers)
-            unrolled_gradient(lambda: self.loss(0), lambda: self.loss(1), self.weights, self.table, step)
-        else:
-            self._authors_second_order()
-        self._weight_step()
+        with self.step_context():
+            if self.split:
+                buffers = [self.optimizer.state[w].get("momentum_buffer") for w in self.weights]
+                step = SgdStep(0.025, 0.9, 3e-4, buffers=buffers)
+                unrolled_gradient(lambda: self.loss(0), lambda: self.loss(1), self.weights, self.table, step)
+            else:
+                self._authors_second_order()
+            self._weight_step()
 
     def _authors_second_order(self) -> None:
         """As the authors' code: a second model takes the looked-ahead weights."""
