@@ -12,6 +12,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,31 +22,28 @@ import onnxruntime
 import torch
 from harness import interleaved, median_ratio, prepare, record
 
-from lightning_nas import CellSkeleton, Genotype, NetworkTraining, SearchSpace, Skeleton, StagedSkeleton, export_network
+from lightning_nas import Genotype, NetworkTraining, SearchSpace, Skeleton, export_network
 from lightning_nas.data import ImageFolder
 from lightning_nas.functional.seeding import generator
-from lightning_nas.spaces import (
-    ChainSkeleton,
-    ConvChainSpace,
-    DartsSpace,
-    EnasMacroSpace,
-    EnasMicroSpace,
-    MacroSkeleton,
-    NasBench201Space,
-    NasnetSpace,
-    published,
-)
+from lightning_nas.spaces import NasBench201Space, published
+from lightning_nas.testing import SMALL_SPACES
 
-CELLS = CellSkeleton(cells=5, channels=16)
+
+def wide(name: str, **sizes: Any) -> tuple[SearchSpace, Skeleton]:
+    """A small space on a skeleton for CIFAR-10, as wide as searches have it."""
+    space, skeleton, _ = SMALL_SPACES[name]
+    return space, replace(skeleton, channels=16, in_channels=3, classes=10, **sizes)
+
+
 SPACES: dict[str, tuple[SearchSpace, Skeleton]] = {
-    "DartsSpace": (DartsSpace(), CellSkeleton(cells=5, channels=16, auxiliary=True)),
-    "DartsSpace, fixed reduction": (DartsSpace(reduction="fixed"), CELLS),
-    "NasBench201Space": (NasBench201Space(), StagedSkeleton(cells_per_stage=2)),
-    "NasnetSpace": (NasnetSpace(blocks=3), CELLS),
-    "EnasMicroSpace": (EnasMicroSpace(blocks=3), CELLS),
-    "EnasMacroSpace, add": (EnasMacroSpace(layers=6), MacroSkeleton(channels=16)),
-    "EnasMacroSpace, concatenate": (EnasMacroSpace(layers=6), MacroSkeleton(channels=16, merge="concatenate")),
-    "ConvChainSpace": (ConvChainSpace(depths=(6,)), ChainSkeleton()),
+    "DartsSpace": wide("DartsSpace", cells=5, auxiliary=True),
+    "DartsSpace, fixed reduction": wide("DartsSpace-fixed", cells=5),
+    "NasBench201Space": wide("NasBench201Space", cells_per_stage=2),
+    "NasnetSpace": wide("NasnetSpace-auxiliary", cells=5),
+    "EnasMicroSpace": wide("EnasMicroSpace", cells=5),
+    "EnasMacroSpace, add": wide("EnasMacroSpace"),
+    "EnasMacroSpace, concatenate": wide("EnasMacroSpace-concatenate"),
+    "ConvChainSpace": wide("ConvChainSpace-tiny", checkpoint_cells=False),
 }
 CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|nor_conv_1x1~1|avg_pool_3x3~2|"
 

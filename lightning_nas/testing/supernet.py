@@ -16,7 +16,8 @@ from lightning_nas.norm import Norm
 from lightning_nas.skeleton import NetworkOutput, Skeleton
 from lightning_nas.space import SupernetSpace
 from lightning_nas.testing.execution import ExecutionContract, assert_equal
-from lightning_nas.testing.space import random_images, sampled
+from lightning_nas.testing.shared import shared
+from lightning_nas.testing.space import sampled
 
 
 def equal_norms(skeleton: Skeleton) -> Skeleton:
@@ -90,8 +91,8 @@ class SupernetSpaceContract(ExecutionContract):
 
     @pytest.mark.parametrize("equal", [True, False], ids=["equal_norms", "published_norms"])
     def test_keys_of_a_child_are_among_those_of_the_supernet(self, equal: bool) -> None:
-        space, skeleton = self.space(), equal_norms(self.skeleton()) if equal else self.skeleton()
-        whole = space.build(None, skeleton).state_dict()
+        space, skeleton = self.space(), self._skeleton(equal)
+        whole = self._used(equal).state_dict()
         for genotype in sampled(space, 5):
             child = space.build(genotype, skeleton).state_dict()
             lacking = {key: value for key, value in child.items() if key not in whole}
@@ -108,10 +109,8 @@ class SupernetSpaceContract(ExecutionContract):
     @pytest.mark.parametrize("size", ["even", "odd"])
     @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
     def test_extraction_preserves_the_function(self, training: bool, size: str) -> None:
-        space, skeleton = self.space(), equal_norms(self.skeleton())
-        channels, height, width = self.image_shape
-        images = random_images((channels, height + 1, width + 3) if size == "odd" else self.image_shape)
-        supernet = used_supernet(space, skeleton, images)
+        space, skeleton, images = self.space(), self._skeleton(equal=True), self._images(size)
+        supernet = self._used(equal=True)
         state = {key: value.clone() for key, value in supernet.state_dict().items()}
         for genotype in sampled(space, 4):
             supernet.load_state_dict(state)
@@ -124,16 +123,16 @@ class SupernetSpaceContract(ExecutionContract):
 
     @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
     def test_a_sparse_path_equals_the_dense_one(self, training: bool) -> None:
-        space, images = self.space(), random_images(self.image_shape)
-        supernet = used_supernet(space, self.skeleton(), images).train(training)
+        space, images = self.space(), self._images("even")
+        supernet = self._used(equal=False).train(training)
         for genotype in sampled(space, 2):
             path = space.path(genotype)
             everything = {name: EdgeWeights(weights.values, active=None) for name, weights in path.items()}
             assert_same_output(supernet(images, path), supernet(images, everything))
 
     def test_gradients_reach_every_architecture_parameter(self) -> None:
-        space, images = self.space(), random_images(self.image_shape)
-        supernet = used_supernet(space, self.skeleton(), images)
+        space, images = self.space(), self._images("even")
+        supernet = self._used(equal=False)
         alphas = {
             name: torch.randn(group.shape, dtype=torch.float64, requires_grad=True)
             for name, group in space.groups.items()
@@ -159,9 +158,23 @@ class SupernetSpaceContract(ExecutionContract):
                 assert torch.allclose(values, path[name], atol=1e-10), f"group {name!r} of {genotype}"
 
     def test_architectures_go_to_supernets_only(self) -> None:
-        space, images = self.space(), random_images(self.image_shape)
+        space, images = self.space(), self._images("even")
         (genotype,) = sampled(space, 1)
         with pytest.raises(ValueError, match="is a supernet: call it with an architecture"):
-            space.build(None, self.skeleton()).double()(images)
+            self._used(equal=False)(images)
         with pytest.raises(ValueError, match="is a child"):
             space.build(genotype, self.skeleton()).double()(images, space.path(genotype))
+
+    def _skeleton(self, equal: bool) -> Skeleton:
+        return equal_norms(self.skeleton()) if equal else self.skeleton()
+
+    def _used(self, equal: bool) -> nn.Module:
+        """The supernet far from its initial state, in train mode, as every test gets it."""
+
+        def make() -> tuple[nn.Module, dict[str, Tensor]]:
+            supernet = used_supernet(self.space(), self._skeleton(equal), self._images("even"))
+            return supernet, {key: value.clone() for key, value in supernet.state_dict().items()}
+
+        supernet, state = shared(self, ("used", equal), make)
+        supernet.load_state_dict(state)
+        return supernet.train()

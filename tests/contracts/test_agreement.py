@@ -6,7 +6,7 @@ import random
 
 import pytest
 import torch
-from contracts.agreement import BOUND, error, images, tensors, used
+from helpers.agreement import BOUND, error, images, tensors, used
 from torch import Tensor
 
 from lightning_nas import CellSkeleton, EdgeWeights, StagedSkeleton

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from contracts.agreement import BOUND, error, images, tensors, used
+from helpers.agreement import BOUND, error, images, tensors, used
 from torch import Tensor
 
 from lightning_nas import CellSkeleton, GdasSearch, GumbelHard, StagedSkeleton

@@ -17,7 +17,7 @@ from lightning_nas.spaces import (
 from lightning_nas.testing.space import random_images, sampled
 from lightning_nas.testing.supernet import assert_same_output, equal_norms, extract, used_supernet
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 CELLS = CellSkeleton(cells=3, channels=4)
 CASES: dict[str, tuple[SupernetSpace, Skeleton]] = {
     "darts": (DartsSpace(), CELLS),

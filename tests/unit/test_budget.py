@@ -2,56 +2,31 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 import pytest
 import torch
+from helpers.budgets import Counted, everything
+from helpers.supernet_cases import SEARCH_CASES as CASES
 from torch import Tensor
 
 from lightning_nas import (
     Budget,
     CellSkeleton,
-    Cost,
     Genotype,
     Macs,
     NothingFitsError,
     Parameters,
     SearchSpace,
     Skeleton,
-    StagedSkeleton,
     SupernetSpace,
 )
 from lightning_nas.config import instantiate
 from lightning_nas.cost.costing import Costing
 from lightning_nas.cost.within import Likelihood, check_limits, extremes, most_probable
-from lightning_nas.spaces import DartsSpace, EnasMacroSpace, MacroSkeleton, NasBench201Space, NasnetSpace
 from lightning_nas.testing import BoringSkeleton, BoringSpace
 
 SPACE, SKELETON = BoringSpace(), BoringSkeleton()
-CASES: dict[str, tuple[SupernetSpace, Skeleton]] = {
-    "boring": (SPACE, SKELETON),
-    "nasbench201": (NasBench201Space(), StagedSkeleton(channels=4, cells_per_stage=1)),
-    "darts": (DartsSpace(nodes=3), CellSkeleton(cells=3, channels=4)),
-    "nasnet": (NasnetSpace(blocks=2), CellSkeleton(cells=3, channels=4)),
-    "macro": (EnasMacroSpace(layers=4), MacroSkeleton(channels=4, merge="concatenate")),
-}
-
-
-class Counted(Cost):
-    """Convolutions of a genotype as milliseconds; no sum over candidates as far as anyone knows."""
-
-    name = "latency_ms"
-
-    def __call__(self, space: SearchSpace, genotype: Genotype, skeleton: Skeleton) -> float:
-        return float(sum("conv" in option for _, option in genotype))
-
-
-def everything(space: SupernetSpace) -> list[Genotype]:
-    """All genotypes of a small space."""
-    names = [decision.name for decision in space.decisions]
-    options = product(*(decision.options for decision in space.decisions))
-    return [space.genotype(dict(zip(names, chosen, strict=True))) for chosen in options]
 
 
 def draw(space: SupernetSpace, seed: int) -> dict[str, Tensor]:
@@ -139,16 +114,16 @@ def test_without_limits_everything_fits() -> None:
 # --- within limits --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("case", ["boring", "nasbench201"])
+@pytest.mark.parametrize("case", ["BoringSpace", "NasBench201Space"])
 def test_extremes_are_those_of_all_genotypes(case: str) -> None:
     space, skeleton = CASES[case]
     costing = Costing(Budget(skeleton=skeleton), space, skeleton)
-    genotypes = everything(space) if case == "boring" else everything(space)[::25]
+    genotypes = everything(space) if case == "BoringSpace" else everything(space)[::25]
     sizes = [costing.figure("params", genotype) for genotype in genotypes]
     low, high = extremes(costing, "params")
     assert low <= min(sizes)
     assert high >= max(sizes)
-    if case == "boring":
+    if case == "BoringSpace":
         assert (low, high) == (min(sizes), max(sizes))
 
 
@@ -210,7 +185,7 @@ def test_the_one_found_is_more_probable_than_random_ones(case: str) -> None:
 
 
 def test_several_limits_hold_together() -> None:
-    space, skeleton = CASES["darts"]
+    space, skeleton = CASES["DartsSpace-imagenet"]
     plain = Costing(Budget(skeleton=skeleton), space, skeleton)
     source = torch.Generator().manual_seed(3)
     drawn = [plain.figures(space.sample(source)) for _ in range(100)]

@@ -10,8 +10,9 @@ import lightning as L
 import pytest
 import torch
 import yaml
+from helpers.budgets import Counted, everything
+from helpers.supernet_cases import SEARCH_CASES as CASES
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from unit.test_budget import CASES, Counted, everything
 
 from lightning_nas import (
     Adam,
@@ -77,7 +78,7 @@ def test_the_expected_cost_of_a_path_is_that_of_its_network(case: str) -> None:
 
 def test_the_expected_cost_is_the_mean_of_sampled_networks() -> None:
     """Each edge of its own, as the Gumbel samples of GDAS are drawn."""
-    space, skeleton = CASES["nasbench201"]
+    space, skeleton = CASES["NasBench201Space"]
     costing = Costing(Budget(skeleton=skeleton), space, skeleton)
     probabilities = {"cell": torch.randn(6, 5, generator=torch.Generator().manual_seed(0)).softmax(-1)}
     source = torch.Generator().manual_seed(1)

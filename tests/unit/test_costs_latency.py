@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.supernet_cases import FINAL_NETWORKS as CASES
 from torch import Tensor, nn
-from unit.test_costs_terms import CASES
 
 import lightning_nas.cost.measured
 from lightning_nas import (

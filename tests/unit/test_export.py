@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +17,6 @@ import torch
 from torch import nn
 
 from lightning_nas import (
-    CellSkeleton,
     DartsSearch,
     ExportError,
     NetworkTraining,
@@ -28,37 +30,36 @@ from lightning_nas.data import Bilevel, Digits, InputDescription
 from lightning_nas.data.description import describe
 from lightning_nas.export import formats
 from lightning_nas.functional.seeding import generator
-from lightning_nas.spaces import (
-    ChainSkeleton,
-    ConvChainSpace,
-    DartsSpace,
-    EnasMacroSpace,
-    EnasMicroSpace,
-    MacroSkeleton,
-    NasBench201Space,
-    NasnetSpace,
-)
-from lightning_nas.testing import BoringData
+from lightning_nas.spaces import NasBench201Space
+from lightning_nas.testing import SMALL_SPACES, BoringData
 
-CELLS = CellSkeleton(cells=3, channels=4, in_channels=1)
+
+def of_digits(name: str, **changes: Any) -> tuple[SearchSpace, Skeleton]:
+    """A small space whose networks take digits."""
+    space, skeleton, _ = SMALL_SPACES[name]
+    return space, replace(skeleton, in_channels=1, classes=10, **changes)
+
+
 SPACES: dict[str, tuple[SearchSpace, Skeleton]] = {
-    "DartsSpace": (DartsSpace(), CellSkeleton(cells=3, channels=4, in_channels=1, auxiliary=True)),
-    "DartsSpace-fixed": (DartsSpace(reduction="fixed"), CELLS),
-    "NasBench201Space": (NasBench201Space(), StagedSkeleton(channels=4, cells_per_stage=1, in_channels=1)),
-    "NasnetSpace": (NasnetSpace(blocks=2), CELLS),
-    "EnasMicroSpace": (EnasMicroSpace(blocks=2), CELLS),
-    "EnasMacroSpace": (EnasMacroSpace(layers=4), MacroSkeleton(channels=4, in_channels=1)),
-    "EnasMacroSpace-concatenate": (
-        EnasMacroSpace(layers=4),
-        MacroSkeleton(channels=4, in_channels=1, merge="concatenate"),
-    ),
-    "ConvChainSpace": (ConvChainSpace(depths=(3,)), ChainSkeleton(channels=4, in_channels=1)),
+    "DartsSpace": of_digits("DartsSpace", auxiliary=True),
+    "DartsSpace-fixed": of_digits("DartsSpace-fixed"),
+    "NasBench201Space": of_digits("NasBench201Space"),
+    "NasnetSpace": of_digits("NasnetSpace-imagenet", stem="cifar"),
+    "EnasMicroSpace": of_digits("EnasMicroSpace"),
+    "EnasMacroSpace": of_digits("EnasMacroSpace"),
+    "EnasMacroSpace-concatenate": of_digits("EnasMacroSpace-concatenate"),
+    "ConvChainSpace": of_digits("ConvChainSpace-tiny"),
 }
 CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|nor_conv_1x1~1|avg_pool_3x3~2|"
 
 
-def trained(space: SearchSpace, skeleton: Skeleton, folder: Path, size: int = 8) -> Path:
+def size_of(skeleton: Skeleton) -> int:
+    return 32 if skeleton.minimum_size > 8 else 8
+
+
+def trained(space: SearchSpace, skeleton: Skeleton, folder: Path) -> Path:
     """A checkpoint whose network has learned for three batches of digits, so that its norms have seen images."""
+    L.seed_everything(0, verbose=False)
     genotype = space.parse(CELL) if isinstance(space, NasBench201Space) else space.sample(generator(1, "export"))
     training = NetworkTraining(space, genotype, skeleton)
     quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
@@ -66,25 +67,30 @@ def trained(space: SearchSpace, skeleton: Skeleton, folder: Path, size: int = 8)
         max_epochs=1, limit_train_batches=3, accelerator="cpu", enable_model_summary=False, num_sanity_val_steps=0,
         limit_val_batches=0, default_root_dir=folder, **quiet,
     )  # fmt: skip
-    trainer.fit(training, Digits(batch_size=64, size=size))
+    trainer.fit(training, Digits(batch_size=64, size=size_of(skeleton)))
     trainer.save_checkpoint(folder / "network.ckpt", weights_only=False)
     return folder / "network.ckpt"
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The checkpoint of a case, trained once for both formats."""
+    return cache(lambda case: trained(*SPACES[case], tmp_path_factory.mktemp("export")))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(checkpoints: Callable[[str], Path]) -> Path:
     """A small network of NAS-Bench-201."""
-    L.seed_everything(0, verbose=False)
-    return trained(*SPACES["NasBench201Space"], tmp_path_factory.mktemp("export"))
+    return checkpoints("NasBench201Space")
 
 
-@pytest.mark.parametrize("suffix", ["pt2", pytest.param("onnx", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("suffix", ["pt2", pytest.param("onnx", marks=pytest.mark.long)])
 @pytest.mark.parametrize("case", SPACES)
-def test_every_space_agrees_on_real_images(case: str, suffix: str, tmp_path: Path) -> None:
-    space, skeleton = SPACES[case]
-    size = 32 if getattr(skeleton, "auxiliary", False) else 8
-    source = trained(space, skeleton, tmp_path, size)
-    report = export_network(source, tmp_path / f"network.{suffix}", data=Digits(size=size))
+def test_every_space_agrees_on_real_images(
+    case: str, suffix: str, checkpoints: Callable[[str], Path], tmp_path: Path
+) -> None:
+    size = size_of(SPACES[case][1])
+    report = export_network(checkpoints(case), tmp_path / f"network.{suffix}", data=Digits(size=size))
     assert report.real
     assert report.images == 100
     assert report.difference < 1e-4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from unit.test_budget import CASES
+from helpers.supernet_cases import SEARCH_CASES as CASES
 
 from lightning_nas.functional.inclusion import pair_shares, shares, without
 
