@@ -17,8 +17,8 @@ from lightning_nas.space import SupernetSpace
 from lightning_nas.testing.shared import shared
 from lightning_nas.testing.space import SpaceContract, random_images, sampled
 
-STEPS = 2
-"""Of training: the second one begins with weights, momentum and statistics that the first one has changed."""
+STEPS = {"even": 2, "odd": 1}
+"""Of training, by the images: the second begins with weights, momentum and statistics that the first has changed."""
 
 
 def assert_equal(what: str, one: Tensor, other: Tensor) -> None:
@@ -74,18 +74,20 @@ class _Trained:
             result[f"momentum {index}"] = state["momentum_buffer"].clone()
         return {"logits": logits, **result}
 
-    def train(self, images: Tensor, sparse: bool) -> dict[str, Tensor]:
+    def train(self, images: Tensor, sparse: bool, steps: int) -> dict[str, Tensor]:
         """All that comes out of the steps, and all that they end with."""
         found: dict[str, Tensor] = {}
-        for step in range(STEPS):
+        for step in range(steps):
             found |= {f"{name} in step {step}": value for name, value in self.step(images, sparse, step).items()}
         found |= self.state()
         found["logits in eval mode"] = self.supernet.eval()(images, self.architecture(sparse, 9)).logits
         return {name: value.detach() for name, value in found.items()}
 
 
-def _train_child(space: SupernetSpace, genotype: Genotype, skeleton: Skeleton, images: Tensor) -> dict[str, Tensor]:
-    """The steps of a child in float64 with drop path: all that comes out, and all that it ends with."""
+def _train_child(
+    space: SupernetSpace, genotype: Genotype, skeleton: Skeleton, images: Tensor, steps: int
+) -> dict[str, Tensor]:
+    """Steps of a child in float64 with drop path: all that comes out, and all that it ends with."""
     torch.manual_seed(0)
     child = space.build(genotype, skeleton).double().train()
     for module in child.modules():
@@ -93,7 +95,7 @@ def _train_child(space: SupernetSpace, genotype: Genotype, skeleton: Skeleton, i
             module.probability = 0.3
     optimizer = torch.optim.SGD(child.parameters(), 0.05, momentum=0.9)
     found: dict[str, Tensor] = {}
-    for step in range(STEPS):
+    for step in range(steps):
         output = child(images)
         optimizer.zero_grad()
         sum(logits.square().mean() for logits in output if logits is not None).backward()
@@ -139,7 +141,7 @@ class ExecutionContract(SpaceContract):
         space, images = self.space(), self._images(size)
         for genotype in sampled(space, 4):
             fast, reference = (
-                _train_child(space, genotype, replace(self.skeleton(), execution=execution), images)
+                _train_child(space, genotype, replace(self.skeleton(), execution=execution), images, STEPS[size])
                 for execution in ("fan_out", "edge_by_edge")
             )
             assert fast.keys() == reference.keys()
@@ -163,7 +165,7 @@ class ExecutionContract(SpaceContract):
     def _training(self, size: str, sparse: bool, **changes: Any) -> dict[str, Tensor]:
         """What a supernet gives whose skeleton has changes; all begin with the same weights."""
         key = ("training", repr(changes), size, sparse)
-        return shared(self, key, lambda: self._supernet(**changes).train(self._images(size), sparse))
+        return shared(self, key, lambda: self._supernet(**changes).train(self._images(size), sparse, STEPS[size]))
 
     def _supernet(self, **changes: Any) -> _Trained:
         """A supernet whose skeleton has changes, at the beginning."""

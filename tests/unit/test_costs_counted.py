@@ -41,13 +41,14 @@ DATASETS = {  # classes, image size, parameters and MACs of the rest, MACs of a 
 }
 
 
+@pytest.mark.parametrize("count", [60, pytest.param(500, marks=pytest.mark.long)])
 @pytest.mark.parametrize("dataset", DATASETS)
-def test_nasbench201_formulas(dataset: str) -> None:
+def test_nasbench201_formulas(dataset: str, count: int) -> None:
     classes, size, weights, macs, macs_3x3, macs_1x1 = DATASETS[dataset]
     skeleton = NASBENCH201.skeleton(classes=classes)
     measures = Parameters(), Macs(size, biases=True)
     terms = [cost.terms(NASBENCH201, skeleton) for cost in measures]
-    for number, genotype in enumerate(sampled(NASBENCH201, 500)):
+    for number, genotype in enumerate(sampled(NASBENCH201, count)):
         options = [option for _, option in genotype]
         big, small = options.count("nor_conv_3x3"), options.count("nor_conv_1x1")
         expected = [weights + 243_040 * big + 28_000 * small, macs + macs_3x3 * big + macs_1x1 * small]
@@ -278,7 +279,7 @@ def test_images_that_are_too_small_are_refused(cost: Cost) -> None:
 
 def test_counting_leaves_no_trace() -> None:
     """A cost is asked in the middle of a search: random numbers and the default device stay as they are."""
-    space, skeleton = CASES["DartsSpace"]
+    space, skeleton = CASES["DartsSpace-imagenet"]
     (genotype,) = sampled(space, 1)
     before = torch.get_rng_state()
     for cost in (Parameters(), Macs(), PeakActivationMemory()):
