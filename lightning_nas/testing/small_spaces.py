@@ -53,7 +53,7 @@ SMALL_SPACES: dict[str, SmallSpace] = {
         image_size=66,
     ),
     "NasnetSpace-auxiliary": SmallSpace(
-        NasnetSpace(blocks=3, candidates=("skip_connect", "avg_pool_3x3", "dil_conv_3x3")),
+        NasnetSpace(blocks=2, candidates=("skip_connect", "avg_pool_3x3", "dil_conv_3x3")),
         CellSkeleton(cells=3, channels=4, auxiliary=True),
         image_size=32,
     ),

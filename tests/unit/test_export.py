@@ -50,6 +50,8 @@ SPACES: dict[str, tuple[SearchSpace, Skeleton]] = {
     "EnasMacroSpace-concatenate": of_digits("EnasMacroSpace-concatenate"),
     "ConvChainSpace": of_digits("ConvChainSpace-tiny"),
 }
+CLASSES = [case for case in SPACES if "-" not in case]
+"""One case of each class of spaces."""
 CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|nor_conv_1x1~1|avg_pool_3x3~2|"
 
 
@@ -85,7 +87,9 @@ def checkpoint(checkpoints: Callable[[str], Path]) -> Path:
 
 
 @pytest.mark.parametrize("suffix", ["pt2", pytest.param("onnx", marks=pytest.mark.long)])
-@pytest.mark.parametrize("case", SPACES)
+@pytest.mark.parametrize(
+    "case", [case if case in CLASSES else pytest.param(case, marks=pytest.mark.long) for case in SPACES]
+)
 def test_every_space_agrees_on_real_images(
     case: str, suffix: str, checkpoints: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -35,8 +35,15 @@ def test_every_published_cell_has_a_count() -> None:
     assert set(published_names()) == set(counts.AUTHORS_CHILDREN)
 
 
-@pytest.mark.parametrize("auxiliary", [False, True], ids=["plain", "auxiliary"])
-@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize(
+    ("sizes", "auxiliary"),
+    [
+        pytest.param("cifar10", False, id="cifar10-plain"),
+        pytest.param("cifar10", True, id="cifar10-auxiliary", marks=pytest.mark.long),
+        pytest.param("imagenet", False, id="imagenet-plain", marks=pytest.mark.long),
+        pytest.param("imagenet", True, id="imagenet-auxiliary"),
+    ],
+)
 @pytest.mark.parametrize("name", published_names())
 def test_parameters_of_a_child(name: str, sizes: str, auxiliary: bool) -> None:
     space, genotype = published(name)
