@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.controllers import CHAIN, SMALL, both, strong
 from torch import Tensor
 
 from lightning_nas import LogitsController, LstmController, SearchSpace
@@ -16,31 +17,8 @@ from lightning_nas.anchors import Anchors
 from lightning_nas.controller import Controller
 from lightning_nas.functional.seeding import generator
 from lightning_nas.genotype import Genotype
-from lightning_nas.optimizer import Adam
-from lightning_nas.spaces import ConvChainSpace, EnasMacroSpace, NasBench201Space, NasnetSpace
+from lightning_nas.spaces import EnasMacroSpace, NasBench201Space, NasnetSpace
 from lightning_nas.testing import BoringSpace
-
-# Options of every kind are few, so that all genotypes can be enumerated: depths of 1 to 3 have 4 + 32 + 512.
-SMALL = ConvChainSpace(depths=(1, 2, 3), heights=(1,), widths=(1, 3), filters=(4, 8), strides=(1,))
-CHAIN = ConvChainSpace(depths=(2, 4, 6), strides=(1, 2))
-KINDS: dict[str, Callable[..., Controller]] = {
-    "logits": LogitsController,
-    "lstm": lambda space, **more: LstmController(space, hidden=6, **more),
-    "lstm-shaped": lambda space, **more: LstmController(
-        space, hidden=6, temperature=0.7, tanh_constant=1.9, op_tanh_reduce=1.25, **more
-    ),
-}
-FAST = Adam(lr=0.05, betas=(0.9, 0.999), weight_decay=0.0)
-both = pytest.mark.parametrize("kind", KINDS)
-
-
-def strong(kind: str, space: SearchSpace, **more: Any) -> Controller:
-    """A controller in float64 that is far from uniform."""
-    controller = KINDS[kind](space, **more).double()
-    source = generator(0, "strong")
-    for parameter in controller.parameters():
-        torch.nn.init.uniform_(parameter, -1.5, 1.5, generator=source)
-    return controller
 
 
 def reference(controller: Controller, genotype: Genotype, fixed: tuple[str, ...] = ()) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning as L
 import pytest
-from unit.known_children import Secret
+from helpers.known_children import Secret
 
 from lightning_nas import (
     LogitsController,

@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning as L
 import pytest
-from unit.known_children import read_trials
+from helpers.known_children import read_trials
 
 from lightning_nas import (
     CellSkeleton,

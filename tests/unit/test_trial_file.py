@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.random_trials import random_trial
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from unit.test_trial import random_trial
 
 from lightning_nas.functional.lines import complete_lines, locked
 from lightning_nas.search.trial_file import TrialFile
