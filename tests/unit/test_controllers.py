@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.controllers import CHAIN, SMALL, both, strong
+from helpers.controllers import CHAIN, KINDS, SMALL, both, strong
 from torch import Tensor
 
 from lightning_nas import LogitsController, LstmController, SearchSpace
@@ -112,7 +112,22 @@ def test_probabilities_of_all_genotypes_sum_to_one(kind: str, space: SearchSpace
     log_prob = controller.score(genotypes, [()] * len(genotypes)).log_prob
     assert log_prob.exp().sum().item() == pytest.approx(1.0, abs=1e-12)
     assert log_prob.exp().max().item() > 4 / len(genotypes), "far from uniform"
-    # Draws come as often as their probability says, within four standard deviations.
+
+
+# The shaped controller draws as the plain one does, so the larger space with the plain one is left for later.
+@pytest.mark.parametrize(
+    ("space", "kind"),
+    [
+        *((BoringSpace(), kind) for kind in KINDS),
+        *((SMALL, kind) for kind in KINDS if kind != "lstm"),
+        pytest.param(SMALL, "lstm", marks=pytest.mark.long),
+    ],
+    ids=lambda value: value if isinstance(value, str) else str(value.size),
+)
+def test_draws_come_as_often_as_their_probability_says(space: SearchSpace, kind: str) -> None:
+    """Within four standard deviations."""
+    genotypes, controller = list(every(space)), strong(kind, space)
+    log_prob = controller.score(genotypes, [()] * len(genotypes)).log_prob
     drawn = [proposal.genotype for proposal in controller.ask(2000, generator=generator(0, "many"))]
     favourite = int(log_prob.argmax())
     expected = log_prob[favourite].exp().item()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from pathlib import Path
 
 import pytest
+from helpers.forks import exit_codes
 from helpers.random_trials import random_trial
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -124,15 +124,9 @@ def write(path: Path, rank: int) -> None:
         file.append([trial(number) for number in range(begin, begin + 6)])
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # the writers start none
 def test_two_processes_lose_and_repeat_nothing(tmp_path: Path) -> None:
-    path, forks = tmp_path / "trials.jsonl", multiprocessing.get_context("fork")
-    writers = [forks.Process(target=write, args=(path, rank), daemon=True) for rank in range(2)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(timeout=120)
-    assert [writer.exitcode for writer in writers] == [0, 0]
+    path = tmp_path / "trials.jsonl"
+    assert exit_codes(write, [(path, 0), (path, 1)]) == [0, 0]
     assert sorted(numbers(path)) == list(range(300))
     found = TrialFile(path).read()
     assert all(isinstance(trial, Trial) and trial.reason == "µ☃" * (number % 50) for number, trial in found.items())
