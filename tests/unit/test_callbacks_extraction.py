@@ -11,10 +11,10 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from helpers.small_fits import At, TinyData, darts, events, fit, gdas, interrupted, plant
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from unit.test_callbacks_together import At, TinyData, darts, events, gdas, interrupted, plant
 
 from lightning_nas import Genotype, NetworkTraining, NonFiniteLossError, StagedSkeleton
 from lightning_nas.callbacks import ExtractGenotype
@@ -23,12 +23,6 @@ from lightning_nas.spaces import NasBench201Space
 
 def files(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir() if file.is_file())
-
-
-def fit(search: Any, kwargs: dict[str, Any], *callbacks: L.Callback, data: Any = None, **arguments: Any) -> L.Trainer:
-    trainer = L.Trainer(**(kwargs | {"max_epochs": 1} | arguments), callbacks=list(callbacks))
-    trainer.fit(search, datamodule=data or TinyData())
-    return trainer
 
 
 def test_writes_genotype_and_picture_into_the_root(tmp_path: Path, trainer_kwargs: dict[str, Any]) -> None:

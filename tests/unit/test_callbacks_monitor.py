@@ -8,19 +8,13 @@ from typing import Any
 
 import lightning as L
 import pytest
+from helpers.small_fits import At, darts, events, fit, gdas, plant
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from unit.test_callbacks_together import At, TinyData, darts, events, gdas, plant
 
 from lightning_nas import EdgewiseSpace, SearchModule
 from lightning_nas.callbacks import ArchitectureMonitor
 from lightning_nas.space import SearchSpace
-
-
-def fit(search: Any, kwargs: dict[str, Any], *callbacks: L.Callback, **arguments: Any) -> L.Trainer:
-    trainer = L.Trainer(**(kwargs | {"max_epochs": 1} | arguments), callbacks=list(callbacks))
-    trainer.fit(search, datamodule=TinyData())
-    return trainer
 
 
 def test_counts_gap_and_heat_maps(tmp_path: Path, trainer_kwargs: dict[str, Any]) -> None:

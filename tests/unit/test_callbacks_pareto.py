@@ -9,12 +9,12 @@ from typing import Any
 
 import lightning as L
 import pytest
+from helpers.known_children import read_trials
+from helpers.small_fits import TinyData, events, gdas
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from unit.known_children import read_trials
-from unit.test_callbacks_together import TinyData, events, gdas
 
 from lightning_nas import (
     Budget,
@@ -115,7 +115,7 @@ def test_any_sampler_has_a_front(tmp_path: Path, trainer_kwargs: dict[str, Any])
 def test_costs_of_the_callback_are_added(tmp_path: Path, trainer_kwargs: dict[str, Any]) -> None:
     final = StagedSkeleton(channels=8, cells_per_stage=2, in_channels=1)
     search = RandomSearch(SPACE, Two(), SMALL, trials=10)
-    fit(search, trainer_kwargs, ParetoFront(costs=[Parameters()], skeleton=final))
+    fit(search, trainer_kwargs, ParetoFront(costs=[Parameters()], skeleton=final, picture=False))
     front = Front.load(tmp_path)
     assert front.objectives == {"val/accuracy": "max", "params": "min"}
     for member in front.members:
@@ -125,7 +125,7 @@ def test_costs_of_the_callback_are_added(tmp_path: Path, trainer_kwargs: dict[st
 
 def test_budgets_costs_are_the_objectives(tmp_path: Path, trainer_kwargs: dict[str, Any]) -> None:
     search = RandomSearch(SPACE, Two(), SMALL, trials=6, budget=Budget())
-    fit(search, trainer_kwargs, ParetoFront())
+    fit(search, trainer_kwargs, ParetoFront(picture=False))
     front = Front.load(tmp_path)
     assert list(front.objectives.items()) == [("val/accuracy", "max"), ("params", "min"), ("macs", "min")]
     assert front.reference["params"] == 2 * read_trials(tmp_path)[0].metrics["params"]
@@ -195,7 +195,7 @@ def test_front_of_a_derivation(tmp_path: Path, trainer_kwargs: dict[str, Any]) -
     pytest.importorskip("sklearn")
     search = EnasSearch(SPACE, SMALL, Derivation(12, round_size=4, every=1), round_size=2, hidden=8)
     data = Phased(Digits(batch_size=32, validation=0.1), 0.5, sampler_steps=2, weight_steps=2)
-    callback = ParetoFront(costs=[Parameters()])
+    callback = ParetoFront(costs=[Parameters()], picture=False)
     fit(search, trainer_kwargs, callback, data=data, max_epochs=2, limit_val_batches=1, logger=logger(tmp_path))
     priced = {t.id: t.metrics | {"params": Parameters()(SPACE, t.genotype, SMALL)} for t in search.candidates}
     members = Front.load(tmp_path).members
@@ -209,7 +209,7 @@ def test_front_of_a_derivation(tmp_path: Path, trainer_kwargs: dict[str, Any]) -
 
 
 def test_front_of_a_differentiable_search(tmp_path: Path, trainer_kwargs: dict[str, Any]) -> None:
-    search, callback = gdas(), ParetoFront(costs=[Parameters()])
+    search, callback = gdas(), ParetoFront(costs=[Parameters()], picture=False)
     seen: list[tuple[Any, float]] = []
 
     class Look(L.Callback):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ import lightning as L
 import pytest
 import torch
 import yaml
-from lightning.pytorch.cli import LightningCLI
+from helpers.parsed_configs import parse
+from helpers.small_fits import At, TinyData, darts, fit, gdas, interrupted, plant
 from lightning.pytorch.utilities import CombinedLoader
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
-from unit.test_callbacks_together import At, TinyData, darts, gdas, interrupted, plant
 
 from lightning_nas import CellSkeleton, Classification, NetworkTraining, StagedSkeleton
 from lightning_nas.callbacks import DropPathSchedule, ExtractGenotype, StackCells
@@ -24,28 +23,8 @@ from lightning_nas.data import Bilevel, Digits
 STAGED = StagedSkeleton(channels=8, classes=3, in_channels=1, cells_per_stage=2)
 
 
-def fit(search: Any, kwargs: dict[str, Any], *callbacks: L.Callback, data: Any = None, **arguments: Any) -> L.Trainer:
-    trainer = L.Trainer(**(kwargs | {"max_epochs": 1} | arguments), callbacks=list(callbacks))
-    trainer.fit(search, datamodule=data or TinyData())
-    return trainer
-
-
 # Lightning's CLI calls jsonargparse in ways that jsonargparse has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::jsonargparse._deprecated.JsonargparseDeprecationWarning")
-
-
-def parse(path: Path) -> LightningCLI:
-    words = ["fit", "--config", str(path), "--trainer.logger", "false", "--trainer.accelerator", "cpu"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", words)
-        return LightningCLI(
-            L.LightningModule,
-            L.LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            run=False,
-            save_config_callback=None,
-        )
 
 
 def test_config_parses_instantiates_and_builds(tmp_path: Path, trainer_kwargs: dict[str, Any]) -> None:
@@ -188,7 +167,7 @@ def test_data_that_cannot_be_told_is_left_out_with_a_remedy(tmp_path: Path, trai
     text = (tmp_path / "retrain.yaml").read_text()
     assert "# Give the data too" in text
     assert "data" not in yaml.safe_load(text)
-    (tmp_path / "retrain.yaml").write_text(text + "data: {class_path: unit.test_callbacks_together.TinyData}\n")
+    (tmp_path / "retrain.yaml").write_text(text + "data: {class_path: helpers.small_fits.TinyData}\n")
     assert type(parse(tmp_path / "retrain.yaml").datamodule).__name__ == "TinyData"
 
 

@@ -1,18 +1,17 @@
-"""Every YAML file under `configs/` is parsed, instantiated and built; those under `configs/smoke/` are run."""
+"""Every YAML file under `configs/` is instantiated and built, here or in test_recipes; the smoke ones are run."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-import yaml
+from helpers.parsed_configs import FILES, PARSING, ROOT, check, construct, constructed, is_chain
 from jsonargparse import ArgumentParser
 
-from lightning_nas import Genotype, MultiTrialSearch, NetworkTraining, SearchModule
+from lightning_nas import Genotype, NetworkTraining, SearchModule
 from lightning_nas.__main__ import main
 from lightning_nas.chain import Chain
 from lightning_nas.chain.stage import training_config
@@ -20,20 +19,10 @@ from lightning_nas.cli import NasCLI
 from lightning_nas.data import ImageFolder
 from lightning_nas.functional.seeding import generator
 
-# Lightning's command line uses parts of jsonargparse that the next major version drops.
-pytestmark = [
-    pytest.mark.filterwarnings(r"ignore:\s*By default only one JsonargparseDeprecationWarning"),
-    pytest.mark.filterwarnings(r"ignore:[\s\S]*was deprecated in v4.49.0"),
-]
-ROOT = Path(__file__).parents[2]
-FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.yaml"))
-
-
-def is_chain(file: str) -> bool:
-    return "search" in yaml.safe_load((ROOT / file).read_text())
-
-
-FITS, CHAINS = [f for f in FILES if not is_chain(f)], [f for f in FILES if is_chain(f)]
+pytestmark = PARSING
+# The full configs of the methods are in test_recipes, which has them parsed.
+FITS = [file for file in FILES if not is_chain(file) and (file.count("/") == 1 or "/smoke/" in file)]
+CHAINS = [file for file in FILES if is_chain(file)]
 
 
 @pytest.fixture(autouse=True)
@@ -43,37 +32,9 @@ def in_a_folder_without_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sys, "argv", ["lightning-nas"])
 
 
-def construct(config: Any) -> NasCLI:
-    """Model on the meta device, data module and trainer."""
-    with torch.device("meta"):
-        cli = NasCLI(config, run=False)
-    assert all(parameter.is_meta for parameter in cli.model.parameters())
-    return cli
-
-
-def check(cli: NasCLI) -> None:
-    """The data fits the network, as far as it can be told without files; a search ends in a network that fits too."""
-    model, data = cli.model, cli.datamodule
-    if isinstance(model, MultiTrialSearch):  # the children's data
-        assert data is None
-        data = model.evaluator.datamodule
-    assert isinstance(model, (SearchModule, NetworkTraining))
-    if type(getattr(data, "datamodule", data)).__name__ != "ImageFolder":
-        assert data.classes == model.skeleton.classes
-        assert data.shape[0] == model.skeleton.in_channels
-        assert min(data.shape[1:]) >= model.skeleton.minimum_size
-    assert cli.trainer.max_epochs >= 1
-    assert str(cli.trainer.default_root_dir).startswith("runs")
-    for callback in cli.trainer.callbacks:
-        if type(callback).__name__ == "StackCells":
-            genotype = model.space.sample(generator(0, "test"))
-            with torch.device("meta"):
-                model.space.build(genotype, callback.skeleton)
-
-
 @pytest.mark.parametrize("file", FITS)
 def test_fit_config_is_constructed(file: str) -> None:
-    check(construct(["--config", file]))
+    check(constructed(file))
 
 
 @pytest.mark.parametrize("file", CHAINS)

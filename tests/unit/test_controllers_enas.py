@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from helpers.controllers import CHAIN, FAST, KINDS, both, rewarded, strong
 from torch import Tensor
-from unit.test_controllers import CHAIN, FAST, KINDS, both, strong
-from unit.test_controllers_learning import rewarded
 
 from lightning_nas import LogitsController, LstmController, Ppo, Reinforce, SearchSpace
 from lightning_nas.anchors import Anchors

@@ -8,7 +8,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from unit.test_controllers import CHAIN, FAST, KINDS, SMALL, both, strong
+from helpers.controllers import CHAIN, FAST, KINDS, SMALL, both, rewarded, strong
 
 from lightning_nas import LogitsController, LstmController, Ppo, Reinforce
 from lightning_nas.config import instantiate
@@ -20,15 +20,6 @@ from lightning_nas.testing.sampler import trials_of
 from lightning_nas.trial import Proposal, Trial
 
 SPACE = NasBench201Space()
-
-
-def rewarded(controller: Controller, rewards: list[float | None], first: int = 0) -> list[Trial]:
-    """Trials of genotypes that the controller draws, with these rewards."""
-    proposals = controller.ask(len(rewards), generator=generator(1, "ask", first))
-    return [
-        Trial(first + index, proposal, 0, "complete" if reward is not None else "failed", reward, 1.0)
-        for index, (proposal, reward) in enumerate(zip(proposals, rewards, strict=True))
-    ]
 
 
 def test_the_baseline_is_an_average_without_bias() -> None:

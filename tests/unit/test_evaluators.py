@@ -5,51 +5,30 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import lightning as L
 import pytest
 import torch
+from helpers.evaluators import CHILD, DATA, RECORDER, SPACE, Recorder, job, proposal
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lightning_nas import (
     CellSkeleton,
-    Classification,
     Fidelity,
     FitEvaluator,
-    SearchSpace,
-    Skeleton,
     StagedSkeleton,
     TableEvaluator,
 )
 from lightning_nas.config import instantiate
 from lightning_nas.data import Digits
-from lightning_nas.evaluator import Job
 from lightning_nas.functional.seeding import generator
 from lightning_nas.optimizer import Sgd
 from lightning_nas.spaces import ConvChainSpace, DartsSpace, NasBench201Space
-from lightning_nas.testing import BoringSkeleton, BoringSpace
+from lightning_nas.testing import BoringSkeleton
 from lightning_nas.trial import Evaluation, Proposal
 
-SPACE, TABLE = BoringSpace(), NasBench201Space()
-CHILD = BoringSkeleton(channels=4, in_channels=1)
-DATA = Digits(batch_size=64, validation=0.2)
-PLACE = torch.device("cpu")
-
-
-def job(
-    folder: Path,
-    proposal: Proposal,
-    trial: int = 0,
-    space: SearchSpace = SPACE,
-    skeleton: Skeleton = CHILD,
-    first: int | None = None,
-) -> Job:
-    return Job(trial, proposal, space, skeleton, Classification(), 7, PLACE, folder, trial if first is None else first)
-
-
-def proposal(fidelity: Fidelity, space: SearchSpace = SPACE, **more: Any) -> Proposal:
-    return Proposal(space.sample(generator(4, "child")), fidelity, **more)
+TABLE = NasBench201Space()
 
 
 # --- a table --------------------------------------------------------------------------------------------------------
@@ -109,26 +88,6 @@ def test_what_a_table_does_not_know(table: Path) -> None:
 
 
 # --- a fit ----------------------------------------------------------------------------------------------------------
-
-
-class Recorder(L.Callback):
-    """Keeps what each child was; made anew for each from its class path."""
-
-    made: ClassVar[list[Recorder]] = []
-
-    def __init__(self, note: str = "") -> None:
-        self.note, self.batches, self.sizes = note, list[int](), set[int]()
-        self.made.append(self)
-
-    def on_fit_start(self, trainer: L.Trainer, pl_module: Any) -> None:
-        self.module, self.skeleton = pl_module, pl_module.skeleton
-        pl_module.network.register_forward_pre_hook(lambda _, inputs: self.sizes.add(inputs[0].shape[-1]))
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        self.batches.append(trainer.fit_loop.epoch_loop.batch_progress.current.completed)
-
-
-RECORDER: dict[str, Any] = {"class_path": f"{__name__}.Recorder", "init_args": {"note": "of a child"}}
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from helpers.evaluators import DATA, RECORDER, Recorder, job, proposal
 from lightning.pytorch.callbacks import EarlyStopping
-from unit.test_evaluators import CHILD, DATA, RECORDER, SPACE, Recorder, job, proposal, recorders  # noqa: F401
 
 from lightning_nas import Fidelity, FitEvaluator
 from lightning_nas.callbacks import DropPathSchedule
@@ -35,6 +35,13 @@ class Begin(L.Callback):
 
 
 BEGIN = {"class_path": f"{__name__}.Begin"}
+
+
+@pytest.fixture(autouse=True)
+def recorders() -> Iterator[list[Recorder]]:
+    Recorder.made.clear()
+    yield Recorder.made
+    Recorder.made.clear()
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +122,7 @@ def test_room_is_made_before_a_round(tmp_path: Path) -> None:
 # --- callbacks ------------------------------------------------------------------------------------------------------
 
 
-def test_callbacks_are_made_anew(tmp_path: Path, recorders: list[Recorder]) -> None:  # noqa: F811 - a fixture
+def test_callbacks_are_made_anew(tmp_path: Path, recorders: list[Recorder]) -> None:
     stop = {"class_path": "EarlyStopping", "init_args": {"monitor": "val/loss", "patience": 1, "min_delta": 100.0}}
     evaluator = FitEvaluator(DATA, callbacks=[RECORDER, stop, DropPathSchedule(0.1)])
     recorders.clear()
@@ -153,7 +160,7 @@ def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
         FitEvaluator(DATA, **arguments)
 
 
-def test_other_arguments_reach_the_trainer(tmp_path: Path, recorders: list[Recorder]) -> None:  # noqa: F811
+def test_other_arguments_reach_the_trainer(tmp_path: Path, recorders: list[Recorder]) -> None:
     evaluator = FitEvaluator(DATA, callbacks=[RECORDER], trainer={"limit_val_batches": 1, "accumulate_grad_batches": 3})
     recorders.clear()
     evaluator.evaluate(job(tmp_path, proposal(SHORT)))

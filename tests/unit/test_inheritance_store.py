@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
+from helpers.forks import exit_codes
 from torch import Tensor
 
 from lightning_nas.config import instantiate
@@ -153,24 +153,19 @@ def test_a_damaged_file_is_absent_and_reported(tmp_path: Path, content: str) -> 
         assert store.load(1, used_by=2) is None
 
 
-WRITER = """
-import sys, torch
-from lightning_nas.inheritance import WeightStore
-store = WeightStore(sys.argv[1])
-for _ in range(20):
-    for trial in (0, 1):
-        store.save(trial, {"weight": torch.full((1000,), float(trial))})
-        store.load(1 - trial, used_by=int(sys.argv[2]))
-"""
+def write(folder: Path, user: int) -> None:
+    """What one of two writers does: each trial in turn, while the other may be in the middle of it."""
+    warnings.simplefilter("error", UserWarning)  # of a damaged file
+    store = WeightStore(folder)
+    for _ in range(20):
+        for trial in (0, 1):
+            store.save(trial, {"weight": torch.full((1000,), float(trial))})
+            store.load(1 - trial, used_by=user)
 
 
-@pytest.mark.slow
 def test_two_processes_at_once(tmp_path: Path) -> None:
     store = WeightStore(tmp_path)
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    commands = [[sys.executable, "-W", "error::UserWarning", "-c", WRITER, str(tmp_path), user] for user in "34"]
-    writers = [subprocess.Popen(command, env=environment, cwd=Path(__file__).parents[2]) for command in commands]
-    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
+    assert exit_codes(write, [(tmp_path, 3), (tmp_path, 4)]) == [0, 0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["000000.pt", "000001.pt"]
     for trial in (0, 1):
         found = store.load(trial)

@@ -6,28 +6,18 @@ import inspect
 import json
 import math
 import re
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
 import torch
+from helpers.matrix import CHILD_METHODS, SPACES, SUPERNET_METHODS, SUPERNET_SPACES, pairs
 from torch import Tensor
-from unit import test_multi_trial_matrix as children
 
 from lightning_nas import (
-    DartsSearch,
-    Derivation,
-    EnasSearch,
-    GdasSearch,
-    RandomSharingSearch,
     SearchModule,
     SearchSpace,
-    SinglePathSearch,
-    Skeleton,
-    SupernetSpace,
     WeightSharingSearch,
     methods,
     spaces,
@@ -36,18 +26,6 @@ from lightning_nas.config import instantiate
 from lightning_nas.data import Bilevel, Digits, Phased
 from lightning_nas.search import SupernetSearch
 
-SPACES: dict[str, tuple[SupernetSpace, Skeleton]] = {
-    name: (space, skeleton) for name, (space, skeleton) in children.SPACES.items() if isinstance(space, SupernetSpace)
-}
-FEW = Derivation(candidates=4, round_size=2)
-METHODS: dict[str, Callable[..., SupernetSearch]] = {
-    "DartsSearch(order=1)": partial(DartsSearch, order=1),
-    "DartsSearch(order=2)": partial(DartsSearch, order=2),
-    "GdasSearch": GdasSearch,
-    "EnasSearch": partial(EnasSearch, derivation=FEW, round_size=2, hidden=8),
-    "RandomSharingSearch": partial(RandomSharingSearch, derivation=FEW),
-    "SinglePathSearch": partial(SinglePathSearch, population=4, sample=2, candidates=10, batches=1, recalibrate=1),
-}
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -69,10 +47,9 @@ def parts(search: SupernetSearch) -> dict[str, list[Tensor]]:
     return {"weights": weights} | ({"besides": besides} if besides else {})
 
 
-@pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "space"), pairs(SUPERNET_METHODS, SUPERNET_SPACES))
 def test_a_supernet_is_searched(method: str, space: str, trainer_kwargs: dict[str, Any]) -> None:
-    search = METHODS[method](*SPACES[space])
+    search = SUPERNET_METHODS[method](*SUPERNET_SPACES[space])
     again = instantiate(json.loads(json.dumps(search.config())))
     assert (type(again), again.config()) == (type(search), search.config())
     digits, shared = Digits(batch_size=32, validation=0.1), isinstance(search, WeightSharingSearch)
@@ -94,8 +71,8 @@ def test_a_supernet_is_searched(method: str, space: str, trainer_kwargs: dict[st
 
 
 def test_every_space_and_every_method_has_a_place() -> None:
-    assert set(children.SPACES) == public(spaces, SearchSpace)
-    assert {name_of(method) for method in [*METHODS, *children.METHODS]} == public(methods, SearchModule)
+    assert set(SPACES) == public(spaces, SearchSpace)
+    assert {name_of(method) for method in [*SUPERNET_METHODS, *CHILD_METHODS]} == public(methods, SearchModule)
 
 
 def test_readme_shows_what_is_tested() -> None:
@@ -110,7 +87,7 @@ def test_readme_shows_what_is_tested() -> None:
         for space, mark in zip(columns, marks, strict=True)
         if mark
     }
-    one_by_one = {(method, space) for method in children.METHODS for space in children.SPACES}
-    assert shown == one_by_one | {(name_of(method), space) for method in METHODS for space in SPACES}
-    assert set(columns) == set(children.SPACES)
-    assert [method.strip("`") for method, *_ in rows] == [*METHODS, *children.METHODS]
+    one_by_one = {(method, space) for method in CHILD_METHODS for space in SPACES}
+    assert shown == one_by_one | {(name_of(method), space) for method in SUPERNET_METHODS for space in SUPERNET_SPACES}
+    assert set(columns) == set(SPACES)
+    assert [method.strip("`") for method, *_ in rows] == [*SUPERNET_METHODS, *CHILD_METHODS]

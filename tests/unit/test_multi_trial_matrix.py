@@ -3,65 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
-from unit.known_children import read_trials
+from helpers.known_children import read_trials
+from helpers.matrix import CHILD_METHODS, SPACES, pairs
 
 from lightning_nas import (
-    CellSkeleton,
-    EvolutionSearch,
     Fidelity,
     FitEvaluator,
-    MultiTrialSearch,
-    NasnetSearch,
-    ParetoSearch,
-    RandomSearch,
-    ReinforceSearch,
-    SearchSpace,
-    Skeleton,
-    StagedSkeleton,
 )
 from lightning_nas.config import instantiate
 from lightning_nas.data import Digits
-from lightning_nas.spaces import (
-    ChainSkeleton,
-    ConvChainSpace,
-    DartsSpace,
-    EnasMacroSpace,
-    EnasMicroSpace,
-    MacroSkeleton,
-    NasBench201Space,
-    NasnetSpace,
-)
-
-CELLS = CellSkeleton(cells=2, channels=4, in_channels=1)
-SPACES: dict[str, tuple[SearchSpace, Skeleton]] = {
-    "ConvChainSpace": (ConvChainSpace(depths=(2, 3), strides=(1, 2)), ChainSkeleton(channels=4, in_channels=1)),
-    "NasnetSpace": (NasnetSpace(blocks=2), CELLS),
-    "EnasMicroSpace": (EnasMicroSpace(blocks=2), CELLS),
-    "EnasMacroSpace": (EnasMacroSpace(layers=4), MacroSkeleton(channels=4, in_channels=1)),
-    "DartsSpace": (DartsSpace(nodes=2), CELLS),
-    "NasBench201Space": (NasBench201Space(), StagedSkeleton(channels=4, cells_per_stage=1, in_channels=1)),
-}
-METHODS: dict[str, Callable[..., MultiTrialSearch]] = {
-    "ReinforceSearch": lambda *args, **kwargs: ReinforceSearch(*args, hidden=8, **kwargs),
-    "NasnetSearch": lambda *args, **kwargs: NasnetSearch(*args, hidden=8, **kwargs),
-    "EvolutionSearch": lambda *args, **kwargs: EvolutionSearch(*args, population=2, sample=1, **kwargs),
-    "RandomSearch": RandomSearch,
-    "ParetoSearch": lambda *args, **kwargs: ParetoSearch(*args, population=2, **kwargs),
-}
 
 
-@pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("method", "space"), pairs(CHILD_METHODS, SPACES))
 def test_all_children_are_trained(method: str, space: str, trainer_kwargs: dict[str, Any], tmp_path: Path) -> None:
     children, fidelity = FitEvaluator(Digits(batch_size=64, validation=0.1)), Fidelity(epochs=1, share=0.1)
     arguments = {"fidelity": fidelity, "trials": 4, "round_size": 2}
-    search = METHODS[method](SPACES[space][0], children, SPACES[space][1], **arguments)
+    search = CHILD_METHODS[method](SPACES[space][0], children, SPACES[space][1], **arguments)
     again = instantiate(json.loads(json.dumps(search.config())))
     assert (type(again), again.config()) == (type(search), search.config())
     L.Trainer(**trainer_kwargs, max_epochs=1).fit(search)

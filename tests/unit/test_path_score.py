@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lightning_nas import (
     Classification,
+    Derivation,
     MultiTrialSearch,
     Norm,
     RandomSharingSearch,
@@ -93,7 +94,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> FilePath:
     """A supernet trained for a while on digits."""
     folder = tmp_path_factory.mktemp("supernet")
     L.seed_everything(0, verbose=False)
-    search = RandomSharingSearch(SPACE, SKELETON, optimizer=Sgd(0.1, nesterov=True))
+    derivation = Derivation(2, batches=1, round_size=2)
+    search = RandomSharingSearch(SPACE, SKELETON, derivation, optimizer=Sgd(0.1, nesterov=True))
     trainer = L.Trainer(
         max_epochs=12,
         accelerator="cpu",

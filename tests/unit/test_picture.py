@@ -48,7 +48,7 @@ def cells() -> list[tuple[object, Genotype]]:
 def test_labels_do_not_overlap() -> None:
     for space, genotype in cells():
         figure = draw_genotype(space, genotype)
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         for panel in figure.axes:
             boxes = [(text.get_text(), text.get_window_extent()) for text in panel.texts]
             for (name, box), (other, other_box) in combinations(boxes, 2):

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from helpers.parsed_configs import FILES, PARSING, ROOT, check, constructed, is_chain
 from jsonargparse import Namespace
 
 from lightning_nas import Fidelity, MultiTrialSearch, RandomSearch, SupernetSpace, WeightSharingSearch
-from lightning_nas.cli import NasCLI
 from lightning_nas.data import Phased
 
-# Lightning's command line uses parts of jsonargparse that the next major version drops.
-pytestmark = [
-    pytest.mark.filterwarnings(r"ignore:\s*By default only one JsonargparseDeprecationWarning"),
-    pytest.mark.filterwarnings(r"ignore:[\s\S]*was deprecated in v4.49.0"),
-]
-ROOT = Path(__file__).parents[2]
+pytestmark = PARSING
 Recipe = dict[str, Any]
 
 # Liu, Simonyan & Yang, "DARTS: Differentiable Architecture Search", ICLR 2019; https://github.com/quark0/darts.
@@ -362,13 +355,6 @@ CANDIDATES = {
 @pytest.fixture(autouse=True)
 def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sys, "argv", ["lightning-nas"])
-
-
-def parsed(config: str | Mapping[str, Any]) -> NasCLI:
-    """Everything constructed, weights on the meta device."""
-    with torch.device("meta"):
-        return NasCLI(["--config", config] if isinstance(config, str) else dict(config), run=False)
 
 
 def init_args(config: Namespace, path: str) -> Namespace:
@@ -405,9 +391,14 @@ def compare(config: Namespace, recipe: Recipe) -> None:
             assert {n: tuple(v) if isinstance(v, list) else v for n, v in found.items()} == values, path
 
 
+@pytest.mark.parametrize("file", [f for f in FILES if not is_chain(f) and f.count("/") > 1 and "/smoke/" not in f])
+def test_full_config_is_constructed(file: str) -> None:
+    check(constructed(file))
+
+
 @pytest.mark.parametrize("file", RECIPES)
 def test_config_holds_the_recipe(file: str) -> None:
-    cli = parsed(f"configs/{file}")
+    cli = constructed(f"configs/{file}")
     compare(cli.config, RECIPES[file])
     space = cli.model.space
     if isinstance(space, SupernetSpace):  # a chain has none
@@ -431,8 +422,9 @@ def test_every_full_config_has_a_recipe() -> None:
 )
 def test_recipe_is_what_the_class_does_by_default(file: str) -> None:
     """The presets' own defaults are the authors' recipes too."""
-    search = parsed(f"configs/{file}").model
-    bare = type(search)(search.space, search.skeleton)
+    search = constructed(f"configs/{file}").model
+    with torch.device("meta"):
+        bare = type(search)(search.space, search.skeleton)
     assert bare.optimizer == search.optimizer
     assert bare.architecture_optimizer == search.architecture_optimizer
     assert bare.clip == search.clip
@@ -442,9 +434,10 @@ def test_recipe_is_what_the_class_does_by_default(file: str) -> None:
 @pytest.mark.parametrize("file", [file for file, recipe in RECIPES.items() if "model.fidelity" in recipe])
 def test_method_trains_children_by_the_recipe_by_default(file: str) -> None:
     """Except for random search, whose 24 large networks are not what one wants by default."""
-    search = parsed(f"configs/{file}").model
+    search = constructed(f"configs/{file}").model
     assert isinstance(search, MultiTrialSearch)
-    bare = type(search)(search.space, search.evaluator)
+    with torch.device("meta"):
+        bare = type(search)(search.space, search.evaluator)
     if isinstance(search, RandomSearch):
         assert (bare.trials, bare.sampler.fidelity) == (100, Fidelity(epochs=20))
         return
@@ -466,15 +459,16 @@ def settings(search: WeightSharingSearch) -> dict[str, Any]:
 @pytest.mark.parametrize("file", SHARING)
 def test_sharing_recipe_is_what_the_class_does_by_default(file: str) -> None:
     """`EnasSearch` is the micro search, `RandomSharingSearch` and `SinglePathSearch` are as on NAS-Bench-201."""
-    search = parsed(f"configs/{file}").model
-    bare = type(search)(search.space, search.skeleton)
+    search = constructed(f"configs/{file}").model
+    with torch.device("meta"):
+        bare = type(search)(search.space, search.skeleton)
     wanted, found = settings(search), settings(bare)
     differing = {name for name in wanted if found[name] != wanted[name]}
     assert differing == DIFFERING.get(file, set())
 
 
 def test_micro_skeleton_and_phases_are_the_recipe_by_default() -> None:
-    cli = parsed("configs/enas/cifar10_micro_search.yaml")
+    cli = constructed("configs/enas/cifar10_micro_search.yaml")
     assert cli.model.space.skeleton() == cli.model.skeleton
     assert Phased(cli.datamodule.datamodule).fraction == cli.datamodule.fraction
 
@@ -482,14 +476,14 @@ def test_micro_skeleton_and_phases_are_the_recipe_by_default() -> None:
 def test_final_networks_of_enas_are_those_of_the_authors() -> None:
     """`fixed_arc` of scripts/cifar10_micro_final.sh: source, operation, source, operation of each block."""
     arcs = "02000401041110010211", "10100302113110040311"
-    model = parsed("configs/enas/cifar10_micro_retrain.yaml").model
+    model = constructed("configs/enas/cifar10_micro_retrain.yaml").model
     choices = model.genotype.as_mapping()
     for cell, arc in zip(("normal", "reduce"), arcs, strict=True):
         parts = [f"{cell}.{block}.{part}{slot}" for block in range(2, 7) for slot in (0, 1) for part in ("input", "op")]
         for part, number in zip(parts, arc, strict=True):
             wanted = model.space.candidates[int(number)] if "op" in part else number
             assert choices[part] == wanted, part
-    macro = parsed("configs/enas/cifar10_macro_retrain.yaml").model
+    macro = constructed("configs/enas/cifar10_macro_retrain.yaml").model
     text = macro.space.format(macro.genotype).replace(" ", "")
     assert text.startswith("030010200120000311010200000120110111")
     assert text.endswith("011000111010001010011000")

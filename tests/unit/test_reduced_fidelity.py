@@ -10,12 +10,12 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
+from helpers.small_fits import events
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-from unit.test_callbacks_together import events
 
 from lightning_nas import CellSkeleton, DartsSearch, NetworkTraining
 from lightning_nas.callbacks import ReducedFidelity
@@ -148,11 +148,19 @@ SCHEDULES: dict[str, tuple[dict[int, int], dict[int, float]]] = {
     "share grows": ({0: 4, 1: 5, 2: 8}, {0: 0.5, 2: 1.0}),
     "share shrinks": ({1: 4}, {1: 0.5, 3: 0.25}),
 }
+RESUMED = pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("training", "share shrinks"),
+        ("search", "share grows"),
+        pytest.param("training", "share grows", marks=pytest.mark.long),
+        pytest.param("search", "share shrinks", marks=pytest.mark.long),
+    ],
+)
 
 
 @pytest.mark.filterwarnings("ignore:Using ModelCheckpoint with manual", "ignore:You're resuming from a checkpoint that")
-@pytest.mark.parametrize("name", SCHEDULES)
-@pytest.mark.parametrize("kind", ["training", "search"])
+@RESUMED
 def test_resume_at_an_epochs_end_is_exact(tmp_path: Path, trainer_kwargs: dict[str, Any], name: str, kind: str) -> None:
     def run(folder: str, epochs: int, resume: Path | None = None) -> tuple[Recorder, dict[str, Any]]:
         L.seed_everything(1, verbose=False)
@@ -187,8 +195,7 @@ class Alike(BoringData):
 
 
 @pytest.mark.filterwarnings("ignore:Using ModelCheckpoint with manual", "ignore:You're resuming from a checkpoint that")
-@pytest.mark.parametrize("name", SCHEDULES)
-@pytest.mark.parametrize("kind", ["training", "search"])
+@RESUMED
 def test_resume_inside_an_epoch_is_exact(tmp_path: Path, trainer_kwargs: dict[str, Any], name: str, kind: str) -> None:
     def run(folder: str, resume: Path | None = None) -> tuple[Recorder, dict[str, Any]]:
         L.seed_everything(1, verbose=False)

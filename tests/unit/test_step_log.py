@@ -13,12 +13,12 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar
 from lightning.pytorch.loggers import CSVLogger
 
-from lightning_nas import GdasSearch, LogitsController, NetworkTraining, StagedSkeleton, WeightSharingSearch, step_log
+from lightning_nas import Derivation, GdasSearch, LogitsController, NetworkTraining, WeightSharingSearch, step_log
 from lightning_nas.data import Bilevel, Digits, Phased
-from lightning_nas.spaces import NasBench201Space
+from lightning_nas.testing import BoringSkeleton, BoringSpace
 
-SKELETON = StagedSkeleton(channels=4, cells_per_stage=1, in_channels=1)
-SPACE = NasBench201Space()
+SKELETON = BoringSkeleton(channels=4, in_channels=1)
+SPACE = BoringSpace()
 
 
 def gdas(**settings: Any) -> tuple[L.LightningModule, L.LightningDataModule]:
@@ -26,8 +26,8 @@ def gdas(**settings: Any) -> tuple[L.LightningModule, L.LightningDataModule]:
 
 
 def sharing() -> tuple[L.LightningModule, L.LightningDataModule]:
-    search = WeightSharingSearch(LogitsController(SPACE), SKELETON, round_size=2)
-    return search, Phased(Digits(batch_size=64), sampler_steps=3)
+    search = WeightSharingSearch(LogitsController(SPACE), SKELETON, Derivation(2, round_size=2), round_size=2)
+    return search, Phased(Digits(batch_size=64), sampler_steps=3, weight_steps=7)
 
 
 def training() -> tuple[L.LightningModule, L.LightningDataModule]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from helpers.forks import exit_codes
+from helpers.random_trials import random_trial
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from unit.test_trial import random_trial
 
 from lightning_nas.functional.lines import complete_lines, locked
+from lightning_nas.genotype import Genotype
 from lightning_nas.search.trial_file import TrialFile
-from lightning_nas.trial import Trial
+from lightning_nas.trial import Fidelity, Proposal, Trial
 
 TRIALS = [random_trial(number) for number in range(12)]
 
@@ -108,33 +107,26 @@ def test_a_line_damaged_during_a_run_is_named(tmp_path: Path) -> None:
         file.append(TRIALS[1:2])
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from lightning_nas.search.trial_file import TrialFile
-from lightning_nas.trial import Fidelity, Proposal, Trial
-from lightning_nas.genotype import Genotype
-path, rank = Path(sys.argv[1]), int(sys.argv[2])
-def trial(number):
-    proposal = Proposal(Genotype("S", (("a", "x" * (number % 7)),)), Fidelity())
-    return Trial(number, proposal, number, "failed", None, 1.0, reason="µ☃" * (number % 50))
-file = TrialFile(path)
-Path(f"{path}.{rank}").touch()
-while not all(Path(f"{path}.{other}").exists() for other in range(2)):
-    pass
-for begin in range(0, 300, 6):  # each writes its own trials at once, then all of the round
-    for number in range(begin + rank, begin + 6, 2):
-        file.append([trial(number)])
-    file.append([trial(number) for number in range(begin, begin + 6)])
-"""
+def write(path: Path, rank: int) -> None:
+    """What one of two writers does: its own trials at once, then all of the round."""
+
+    def trial(number: int) -> Trial:
+        proposal = Proposal(Genotype("S", (("a", "x" * (number % 7)),)), Fidelity())
+        return Trial(number, proposal, number, "failed", None, 1.0, reason="µ☃" * (number % 50))
+
+    file = TrialFile(path)
+    Path(f"{path}.{rank}").touch()
+    while not all(Path(f"{path}.{other}").exists() for other in range(2)):
+        pass
+    for begin in range(0, 300, 6):
+        for number in range(begin + rank, begin + 6, 2):
+            file.append([trial(number)])
+        file.append([trial(number) for number in range(begin, begin + 6)])
 
 
-@pytest.mark.slow
 def test_two_processes_lose_and_repeat_nothing(tmp_path: Path) -> None:
-    path, environment = tmp_path / "trials.jsonl", os.environ | {"OMP_NUM_THREADS": "1"}
-    commands = [[sys.executable, "-c", WRITER, str(path), rank] for rank in "01"]
-    writers = [subprocess.Popen(command, env=environment, cwd=Path(__file__).parents[2]) for command in commands]
-    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
+    path = tmp_path / "trials.jsonl"
+    assert exit_codes(write, [(path, 0), (path, 1)]) == [0, 0]
     assert sorted(numbers(path)) == list(range(300))
     found = TrialFile(path).read()
     assert all(isinstance(trial, Trial) and trial.reason == "µ☃" * (number % 50) for number, trial in found.items())
