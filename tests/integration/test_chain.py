@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from integration.commands import GDAS, KILLER, STAGED, command
+from helpers.commands import GDAS, KILLER, STAGED, command
+from helpers.forks import Forks, interpreter
 
 from lightning_nas.__main__ import main
 from lightning_nas.chain import Chain
@@ -67,7 +68,7 @@ def test_chain_leaves_all_its_files_and_is_not_run_twice(
 
 
 @pytest.mark.slow
-def test_killed_chain_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_killed_chain_goes_on_where_it_was(forks: Forks, tmp_path: Path) -> None:
     expected = Chain(**settings(tmp_path / "unbroken")).run()
     killer = [{"class_path": "killer.Killer"}]
     changed = settings(tmp_path / "killed")
@@ -75,12 +76,14 @@ def test_killed_chain_goes_on_where_it_was(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(changed))
     (tmp_path / "killer.py").write_text(KILLER)
     words = ("run", "--config", "run.yaml")
-    assert command(tmp_path, *words, kill=True).returncode == -signal.SIGKILL  # in the third epoch of the search
+    assert (
+        command(forks.run, tmp_path, *words, kill=True).returncode == -signal.SIGKILL
+    )  # in the third epoch of the search
     assert not (tmp_path / "killed" / "state.json").exists()
     # It goes on behind the batch that kills, so the same kill now comes in the training.
-    assert command(tmp_path, *words, kill=True).returncode == -signal.SIGKILL
+    assert command(forks.run, tmp_path, *words, kill=True).returncode == -signal.SIGKILL
     assert list(json.loads((tmp_path / "killed" / "state.json").read_text())["stages"]) == ["search-0"]
-    finished = command(tmp_path, *words)
+    finished = command(interpreter, tmp_path, *words)
     assert finished.returncode == 0, finished.stderr[-2000:]
     summary = json.loads((tmp_path / "killed" / "summary.json").read_text())
     assert comparable(summary) == comparable(expected)

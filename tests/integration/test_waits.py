@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from fake_gpu import GPU, waits_of_a_fit, watched
+from helpers.fake_gpu import GPU, waits_of_a_fit, watched
 from lightning import LightningModule
 
 from lightning_nas import CellSkeleton, DartsSearch, EnasSearch, GdasSearch, NetworkTraining, StagedSkeleton

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from helpers.forks import environment
 
 EPOCHS = 4
 STAGED = {"class_path": "StagedSkeleton", "init_args": {"channels": 4, "cells_per_stage": 1, "in_channels": 1}}
@@ -67,9 +68,15 @@ def config(model: dict[str, Any], folder: Path) -> Path:
     return folder / "config.in.yaml"
 
 
-def command(folder: Path, *words: str, kill: bool = False) -> subprocess.CompletedProcess[str]:
-    """`python -m lightning_nas ...` in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "KILL": "1" if kill else "0"}
-    environment.pop("PL_GLOBAL_SEED", None)
-    words = (sys.executable, "-m", "lightning_nas", *words)
-    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300, cwd=folder)
+def command(
+    run: Callable[..., subprocess.CompletedProcess[str]], folder: Path, *words: str, kill: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """`python -m lightning_nas ...` in a process of its own.
+
+    Args:
+        run: `Forks.run`, or `interpreter`.
+        folder: where it runs and finds `killer.py`.
+        words: of the command.
+        kill: whether the callback kills the process, which it does once a fit.
+    """
+    return run(["-m", "lightning_nas", *words], folder, environment(folder, KILL="1" if kill else "0"))
