@@ -1,48 +1,50 @@
-"""A search of children in other processes: started, killed at random moments, and compared with the unbroken one.
-
-    python tests/integration/killed_search.py --kills 20
-
-kills it twenty times (SIGKILL), starts it again each time, and says whether every child stands in the trials file once
-and whether controller and search ended bit for bit as without kills.
-"""
+"""A search of children in other processes: killed at random moments, or on two ranks."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
-WORKER = Path(__file__).with_name("search_worker.py")
+from helpers import search_worker
+from helpers.forks import Forks, environment, run_ranks
 
 
-def start(folder: Path, trials: int = 12, devices: int = 1, precision: str = "32-true") -> subprocess.Popen[str]:
-    """The search in a new process, past its imports."""
+def words(folder: Path, trials: int, devices: int = 1, precision: str = "32-true") -> list[str]:
+    """The command, but for a kill."""
     folder.mkdir(exist_ok=True, parents=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for name in ("PL_GLOBAL_SEED", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT"):
-        environment.pop(name, None)
-    words = [sys.executable, str(WORKER), str(folder), str(trials), str(devices), precision]
-    process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n", process.communicate()[1][-3000:]
-    return process
+    return [search_worker.__file__, str(folder), str(trials), str(devices), precision]
 
 
-def finish(process: subprocess.Popen[str]) -> str:
-    """What the process has said, once it has ended well."""
-    out, err = process.communicate(timeout=600)
-    assert process.returncode == 0, err[-3000:]
-    return out + err
+def run_unbroken(folder: Path, trials: int) -> None:
+    """The search in this process, whose sets have another order than those of forks."""
+    search_worker.main(*words(folder, trials)[1:])
+
+
+def run_two_ranks(forks: Forks, folder: Path, trials: int, precision: str) -> str:
+    """What the ranks have said."""
+    return run_ranks(forks, words(folder, trials, 2, precision), folder, environment())
+
+
+def run_killed(forks: Forks, folder: Path, trials: int, kills: int, seed: int = 0) -> list[int]:
+    """Kill the search at random moments of random trials, start it again each time, and at last let it end.
+
+    Returns:
+        how many trials were finished at each kill.
+    """
+    draws, counts = random.Random(seed), []
+    for trial in sorted(draws.randrange(trials - 4) for _ in range(kills)):
+        killed = forks.run([*words(folder, trials), str(trial), str(0.3 * draws.random())], folder, environment())
+        assert killed.returncode == -signal.SIGKILL, killed.stderr[-3000:]
+        file = folder / "trials.jsonl"
+        counts.append(len(file.read_text().splitlines()) if file.exists() else 0)
+    last = forks.run(words(folder, trials), folder, environment())
+    assert last.returncode == 0, last.stderr[-3000:]
+    return counts
 
 
 def finished_trials(folder: Path) -> list[dict[str, Any]]:
@@ -61,54 +63,3 @@ def equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two searches ended in the same state, bit for bit."""
     one, other = one["state"], other["state"]
     return one.keys() == other.keys() and all(torch.equal(other[key], value) for key, value in one.items())
-
-
-def run_unbroken(folder: Path, trials: int) -> float:
-    """Seconds that the search takes without kills, its imports left out."""
-    process = start(folder, trials)
-    begin = time.perf_counter()
-    finish(process)
-    return time.perf_counter() - begin
-
-
-def run_killed(folder: Path, trials: int, kills: int, seconds: float, seed: int = 0) -> list[int]:
-    """Kill the search at random moments that together are two thirds of its time, then let it end.
-
-    Returns:
-        how many trials were finished at each kill.
-    """
-    draws = random.Random(seed)
-    shares = [draws.random() for _ in range(kills)]
-    counts = []
-    for share in shares:
-        process = start(folder, trials)
-        time.sleep(share / sum(shares) * seconds * 2 / 3)
-        process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL, "The search was faster than expected, and ended before the kill."
-        file = folder / "trials.jsonl"
-        counts.append(len(file.read_text().splitlines()) if file.exists() else 0)
-    finish(start(folder, trials))
-    return counts
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--trials", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        unbroken, killed = Path(folder, "unbroken"), Path(folder, "killed")
-        seconds = run_unbroken(unbroken, arguments.trials)
-        counts = run_killed(killed, arguments.trials, arguments.kills, seconds, arguments.seed)
-        print(f"{len(counts)} kills, after {', '.join(map(str, counts))} of {arguments.trials} trials")
-        once = [trial["id"] for trial in finished_trials(killed)] == list(range(arguments.trials))
-        same = finished_trials(killed) == finished_trials(unbroken)
-        state = equal(end(unbroken), end(killed))
-    print(f"every trial once: {once}; trials equal: {same}; controller equal bit for bit: {state}")
-    sys.exit(not (once and same and state))
-
-
-if __name__ == "__main__":
-    main()
