@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from helpers.commands import GDAS, KILLER, STAGED, command
+from helpers.commands import EPOCHS, GDAS, KILLER, STAGED, command
 from helpers.forks import Forks, interpreter
 
 from lightning_nas.__main__ import main
@@ -78,9 +78,9 @@ def test_chain_leaves_all_its_files_and_is_not_run_twice(
 
 @pytest.mark.slow
 def test_killed_chain_goes_on_where_it_was(forks: Forks, tmp_path: Path) -> None:
-    expected = Chain(**settings(tmp_path / "unbroken", epochs=4)).run()
+    expected = Chain(**settings(tmp_path / "unbroken", epochs=EPOCHS)).run()
     killer = [{"class_path": "killer.Killer"}]
-    changed = settings(tmp_path / "killed", epochs=4)
+    changed = settings(tmp_path / "killed", epochs=EPOCHS)
     changed["search"]["trainer"]["callbacks"] = changed["retrain"]["trainer"]["callbacks"] = killer
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(changed))
     (tmp_path / "killer.py").write_text(KILLER)

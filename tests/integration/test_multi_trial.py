@@ -8,7 +8,6 @@ import pytest
 from helpers.forks import Forks
 from helpers.killed_search import end, equal, finished_trials, run_killed, run_two_ranks, run_unbroken
 
-# Every fifth child fails, the evaluator says so.
 pytestmark = pytest.mark.slow
 
 
