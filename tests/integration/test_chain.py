@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from integration.commands import GDAS, KILLER, STAGED, command
+from helpers.commands import EPOCHS, GDAS, KILLER, STAGED, command
+from helpers.forks import Forks, interpreter
 
 from lightning_nas.__main__ import main
 from lightning_nas.chain import Chain
@@ -20,17 +23,17 @@ DIGITS = {"class_path": "Digits", "init_args": {"batch_size": 256}}
 QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False}
 
 
-def settings(output: Path, **changes: Any) -> dict[str, Any]:
+def settings(output: Path, epochs: int = 1, **changes: Any) -> dict[str, Any]:
     """A chain of seconds."""
     search = {
         "model": GDAS,
         "data": {"class_path": "Bilevel", "init_args": {"datamodule": DIGITS}},
-        "trainer": {"max_epochs": 4, **QUIET},
+        "trainer": {"max_epochs": epochs, **QUIET},
     }
     retrain = {
         "model": {"class_path": "NetworkTraining", "init_args": {"skeleton": STAGED}},
         "data": DIGITS,
-        "trainer": {"max_epochs": 4, **QUIET},
+        "trainer": {"max_epochs": epochs, **QUIET},
     }
     return {"search": search, "retrain": retrain, "output": str(output), **changes}
 
@@ -39,15 +42,22 @@ def comparable(summary: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in summary.items() if "seconds" not in key and key != "files"}
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder in which a chain has run, with its config in `run.yaml`, and what the command has printed."""
+    folder = tmp_path_factory.mktemp("chain")
+    (folder / "run.yaml").write_text(yaml.safe_dump(settings(folder / "out", random_cells=2)))
+    with redirect_stdout(StringIO()) as printed:
+        main(["run", "--config", str(folder / "run.yaml")])
+    return folder, printed.getvalue()
+
+
 @pytest.mark.slow
 def test_chain_leaves_all_its_files_and_is_not_run_twice(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    finished: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = tmp_path / "run.yaml"
-    config.write_text(yaml.safe_dump(settings(tmp_path / "out", random_cells=2)))
-    main(["run", "--config", str(config)])
-    printed = capsys.readouterr().out
-    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    folder, printed = finished
+    summary = json.loads((folder / "out" / "summary.json").read_text())
     for path in summary["files"].values():
         assert Path(path).exists(), path
     assert list(Path(summary["files"]["TensorBoard log"]).glob("events.out.tfevents*"))
@@ -62,25 +72,27 @@ def test_chain_leaves_all_its_files_and_is_not_run_twice(
         raise AssertionError("a stage was run again")
 
     monkeypatch.setattr("lightning_nas.chain.run.fit", refuse)
-    main(["run", "--config", str(config)])
-    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == summary
+    main(["run", "--config", str(folder / "run.yaml")])
+    assert json.loads((folder / "out" / "summary.json").read_text()) == summary
 
 
 @pytest.mark.slow
-def test_killed_chain_goes_on_where_it_was(tmp_path: Path) -> None:
-    expected = Chain(**settings(tmp_path / "unbroken")).run()
+def test_killed_chain_goes_on_where_it_was(forks: Forks, tmp_path: Path) -> None:
+    expected = Chain(**settings(tmp_path / "unbroken", epochs=EPOCHS)).run()
     killer = [{"class_path": "killer.Killer"}]
-    changed = settings(tmp_path / "killed")
+    changed = settings(tmp_path / "killed", epochs=EPOCHS)
     changed["search"]["trainer"]["callbacks"] = changed["retrain"]["trainer"]["callbacks"] = killer
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(changed))
     (tmp_path / "killer.py").write_text(KILLER)
     words = ("run", "--config", "run.yaml")
-    assert command(tmp_path, *words, kill=True).returncode == -signal.SIGKILL  # in the third epoch of the search
+    assert (
+        command(forks.run, tmp_path, *words, kill=True).returncode == -signal.SIGKILL
+    )  # in the third epoch of the search
     assert not (tmp_path / "killed" / "state.json").exists()
     # It goes on behind the batch that kills, so the same kill now comes in the training.
-    assert command(tmp_path, *words, kill=True).returncode == -signal.SIGKILL
+    assert command(forks.run, tmp_path, *words, kill=True).returncode == -signal.SIGKILL
     assert list(json.loads((tmp_path / "killed" / "state.json").read_text())["stages"]) == ["search-0"]
-    finished = command(tmp_path, *words)
+    finished = command(interpreter, tmp_path, *words)
     assert finished.returncode == 0, finished.stderr[-2000:]
     summary = json.loads((tmp_path / "killed" / "summary.json").read_text())
     assert comparable(summary) == comparable(expected)
@@ -124,10 +136,9 @@ def test_selection_may_have_a_config_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_output_of_other_settings_is_not_touched(tmp_path: Path) -> None:
-    folder = tmp_path / "out"
-    Chain(**settings(folder)).run()
+def test_output_of_other_settings_is_not_touched(finished: tuple[Path, str]) -> None:
+    folder = finished[0] / "out"
     before = (folder / "state.json").read_text()
     with pytest.raises(ValueError, match="other settings"):
-        Chain(**settings(folder, seeds=[1])).run()
+        Chain(**settings(folder, random_cells=2, seeds=[1])).run()
     assert (folder / "state.json").read_text() == before

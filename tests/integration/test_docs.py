@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from helpers.forks import Forks, environment, interpreter
 
 from lightning_nas import CellSkeleton
 from lightning_nas.config import instantiate
@@ -43,19 +43,25 @@ def write(file: str, folder: Path) -> list[str]:
     return names
 
 
-def python(*words: str, folder: Path) -> str:
+Run = Callable[..., str]
+
+
+def checked(run: Callable[..., Any], *words: str, folder: Path) -> str:
     """What a new process prints that can import from `folder`."""
-    environment = os.environ | {"PYTHONPATH": str(folder), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
+    done = run(words, folder, environment(folder, CUDA_VISIBLE_DEVICES=""))
     assert done.returncode == 0, f"{words}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-    return done.stdout
+    return str(done.stdout)
+
+
+@pytest.fixture
+def python(forks: Forks) -> Run:
+    """`python WORDS` in a folder."""
+    return partial(checked, forks.run)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["own-space", "own-method"])
-def test_own_parts_keep_the_contracts_and_search(page: str, tmp_path: Path) -> None:
+def test_own_parts_keep_the_contracts_and_search(page: str, python: Run, tmp_path: Path) -> None:
     part, test, search = write(f"docs/{page}.md", tmp_path)
     assert (part, test, search) == (f"my_{page[4:]}.py", f"test_my_{page[4:]}.py", f"search_my_{page[4:]}.py")
     passed = python("-m", "pytest", test, "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), folder=tmp_path)
@@ -67,7 +73,7 @@ def test_own_parts_keep_the_contracts_and_search(page: str, tmp_path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["own-space", "own-method"])
-def test_own_classes_in_yaml(page: str, tmp_path: Path) -> None:
+def test_own_classes_in_yaml(page: str, python: Run, tmp_path: Path) -> None:
     write(f"docs/{page}.md", tmp_path)
     shown = yaml_blocks(f"docs/{page}.md")
     model = (
@@ -86,7 +92,7 @@ def test_own_classes_in_yaml(page: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_children_in_yaml_go_on(tmp_path: Path) -> None:
+def test_children_in_yaml_go_on(python: Run, tmp_path: Path) -> None:
     """The config as it stands, twice: the second run trains nothing."""
     (config,) = yaml_blocks("docs/children.md")
     (tmp_path / "config.yaml").write_text(config)
@@ -98,7 +104,7 @@ def test_children_in_yaml_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_weight_sharing_in_yaml_runs(tmp_path: Path) -> None:
+def test_weight_sharing_in_yaml_runs(python: Run, tmp_path: Path) -> None:
     (config,) = yaml_blocks("docs/weight-sharing.md")
     (tmp_path / "config.yaml").write_text(config)
     python("-m", "lightning_nas", "fit", "--config", "config.yaml", folder=tmp_path)
@@ -128,9 +134,14 @@ def test_callbacks_in_yaml_are_constructed() -> None:
         "docs/export.md",
     ],
 )
-def test_examples_run(file: str, tmp_path: Path) -> None:
-    (tmp_path / "example.py").write_text("\n\n".join(blocks(file)))
-    python("example.py", folder=tmp_path)
+@pytest.mark.parametrize("start", ["forked", pytest.param("new", marks=pytest.mark.long)])
+def test_examples_run(file: str, start: str, forks: Forks, tmp_path: Path) -> None:
+    """As they stand and in a new interpreter, as a user runs them; forked, with fewer epochs and cells."""
+    text = "\n\n".join(blocks(file))
+    if start == "forked":
+        text = text.replace("max_epochs=2", "max_epochs=1").replace("cells=20, channels=22", "cells=5, channels=22")
+    (tmp_path / "example.py").write_text(text)
+    checked(interpreter if start == "new" else forks.run, "example.py", folder=tmp_path)
 
 
 def test_parameter_counts_in_the_readme() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers.forks import Forks, environment
 from PIL import Image
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
@@ -23,8 +23,8 @@ def failures(found: Any, path: str = "") -> list[str]:
     return own + [text for name, value in found.items() for text in failures(value, f"{path}/{name}")]
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, timeout=300)
+def run(forks: Forks, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return forks.run([SCRIPT, *words], folder, environment())
 
 
 @pytest.fixture
@@ -38,25 +38,30 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "images"
 
 
+NAMES = "bounds ratios search shares waits memory precisions batches layouts graphs compile"
+
+
 @pytest.mark.slow
-def test_every_section_runs_in_small(root: Path, tmp_path: Path) -> None:
-    done = run("--smoke", "--root", str(root), "--output", str(tmp_path / "gpu.json"))
+@pytest.mark.parametrize("names", ["search memory", pytest.param(NAMES, marks=pytest.mark.long)], ids=["two", "all"])
+def test_sections_run_in_small(names: str, root: Path, forks: Forks, tmp_path: Path) -> None:
+    words = () if names == NAMES else ("--sections", *names.split())
+    done = run(forks, tmp_path, "--smoke", "--root", str(root), "--output", str(tmp_path / "gpu.json"), *words)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "gpu.json").read_text())
     results = record["results"]
-    names = "bounds ratios search shares waits memory precisions batches layouts graphs compile"
     assert list(results) == names.split()
     assert not failures(results)
     assert results["search"]["data"] == f"80 images of {root / 'train'}"
     assert results["search"]["gdas"]["measured_epochs"] == 2
-    assert results["bounds"]["darts first order"]["operations"] > 100
-    assert all(name in results["ratios"] for name in ("darts second order, float32", "gdas, float32"))
+    if names == NAMES:
+        assert results["bounds"]["darts first order"]["operations"] > 100
+        assert all(name in results["ratios"] for name in ("darts second order, float32", "gdas, float32"))
 
 
 @pytest.mark.slow
-def test_what_fails_and_what_comes_too_late_is_noted(tmp_path: Path) -> None:
+def test_what_fails_and_what_comes_too_late_is_noted(forks: Forks, tmp_path: Path) -> None:
     words = ("--sections", "memory", "search", "--minutes", "1e-3", "--output", str(tmp_path / "gpu.json"))
-    done = run("--smoke", *words)
+    done = run(forks, tmp_path, "--smoke", *words)
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "gpu.json").read_text())["results"]
     assert list(results) == ["search", "memory"]
@@ -64,7 +69,7 @@ def test_what_fails_and_what_comes_too_late_is_noted(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="runs in full where there is a GPU")
-def test_without_a_gpu_it_says_what_to_do() -> None:
-    done = run()
+def test_without_a_gpu_it_says_what_to_do(forks: Forks, tmp_path: Path) -> None:
+    done = run(forks, tmp_path)
     assert done.returncode == 2
     assert "add --smoke" in done.stderr

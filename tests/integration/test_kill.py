@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from integration.commands import DARTS, EPOCHS, GDAS, command, config
+from helpers.commands import DARTS, EPOCHS, GDAS, command, config
+from helpers.forks import Forks, interpreter
+
+from lightning_nas.__main__ import main
 
 pytestmark = pytest.mark.slow
 
@@ -19,14 +22,20 @@ def state(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("model", [GDAS, DARTS], ids=["gdas", "darts order 2"])
-def test_fit_after_sigkill_equals_unbroken_fit(model: dict[str, Any], tmp_path: Path) -> None:
+def test_fit_after_sigkill_equals_unbroken_fit(
+    model: dict[str, Any], forks: Forks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The unbroken fit runs here, in a process whose sets have another order."""
     unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
-    done = command(unbroken, "fit", "--config", str(config(model, unbroken)))
-    assert done.returncode == 0, done.stderr[-2000:]
+    expected_config = config(model, unbroken)
+    monkeypatch.syspath_prepend(unbroken)
+    monkeypatch.chdir(unbroken)
+    main(["fit", "--config", str(expected_config)])
     file = str(config(model, killed))
-    assert command(killed, "fit", "--config", file, kill=True).returncode == -signal.SIGKILL
-    assert state(killed)["epoch"] == 1
-    done = command(killed, "fit", "--config", file, "--ckpt_path", str(killed / "last.ckpt"))
+    assert command(forks.run, killed, "fit", "--config", file, kill=True).returncode == -signal.SIGKILL
+    assert state(killed)["epoch"] == 0
+    run = interpreter if model is GDAS else forks.run
+    done = command(run, killed, "fit", "--config", file, "--ckpt_path", str(killed / "last.ckpt"))
     assert done.returncode == 0, done.stderr[-2000:]
     expected, found = state(unbroken), state(killed)
     assert found["epoch"] == expected["epoch"] == EPOCHS - 1

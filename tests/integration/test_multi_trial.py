@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from integration.killed_search import end, equal, finish, finished_trials, run_killed, run_unbroken, start
+from helpers.forks import Forks
+from helpers.killed_search import end, equal, finished_trials, run_killed, run_two_ranks, run_unbroken
 
 pytestmark = pytest.mark.slow
-TRIALS = 20
 
 
 def fronts(folder: Path) -> dict[str, str]:
@@ -18,21 +18,22 @@ def fronts(folder: Path) -> dict[str, str]:
     return found
 
 
-def test_killed_five_times_it_ends_as_the_unbroken_search(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kills", "trials"), [(5, 12), pytest.param(20, 60, marks=pytest.mark.long)])
+def test_killed_it_ends_as_the_unbroken_search(kills: int, trials: int, forks: Forks, tmp_path: Path) -> None:
     unbroken, killed = tmp_path / "unbroken", tmp_path / "killed"
-    seconds = run_unbroken(unbroken, TRIALS)
-    assert len(run_killed(killed, TRIALS, kills=5, seconds=seconds)) == 5
-    assert [trial["id"] for trial in finished_trials(killed)] == list(range(TRIALS)), "every trial once"
+    run_unbroken(unbroken, trials)
+    assert len(run_killed(forks, killed, trials, kills)) == kills
+    assert [trial["id"] for trial in finished_trials(killed)] == list(range(trials)), "every trial once"
     assert finished_trials(killed) == finished_trials(unbroken)
     assert equal(end(unbroken), end(killed))
     assert fronts(killed) == fronts(unbroken)
 
 
 @pytest.mark.ddp
-def test_two_ranks_share_the_children(tmp_path: Path) -> None:
+def test_two_ranks_share_the_children(forks: Forks, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    finish(start(one))
-    said = finish(start(two, devices=2, precision="bf16-mixed"))
+    run_unbroken(one, trials=12)
+    said = run_two_ranks(forks, two, trials=12, precision="bf16-mixed")
     first, second = end(two, 0), end(two, 1)
     assert first["world_size"] == 2
     assert equal(first, second)

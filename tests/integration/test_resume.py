@@ -26,7 +26,7 @@ from lightning_nas.callbacks import DropPathSchedule, TemperatureSchedule
 from lightning_nas.data import Bilevel, Digits
 from lightning_nas.spaces import DartsSpace, NasBench201Space, published
 
-EPOCHS = 4
+EPOCHS = 3
 
 
 def darts(order: int) -> DartsSearch:

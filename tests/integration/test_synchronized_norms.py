@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers import sync_worker
+from helpers.forks import Forks, environment, run_ranks
 
-WORKER = Path(__file__).with_name("sync_worker.py")
 pytestmark = [pytest.mark.slow, pytest.mark.ddp]
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def ranks(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What both processes found."""
     folder = tmp_path_factory.mktemp("sync")
-    words = [[sys.executable, str(WORKER), str(rank), str(folder)] for rank in range(2)]
-    started = [subprocess.Popen(w, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for w in words]
-    texts = [process.communicate(timeout=300)[0] for process in started]
-    assert [process.returncode for process in started] == [0, 0], "\n".join(texts)[-3000:]
+    run_ranks(forks, [sync_worker.__file__, folder], folder, environment())
     return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
 
 

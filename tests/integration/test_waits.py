@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from fake_gpu import GPU, waits_of_a_fit, watched
+from helpers.fake_gpu import GPU, waits_of_a_fit, watched
 from lightning import LightningModule
 
 from lightning_nas import CellSkeleton, DartsSearch, EnasSearch, GdasSearch, NetworkTraining, StagedSkeleton
@@ -17,6 +17,8 @@ from lightning_nas.data import Bilevel, Digits, Phased
 from lightning_nas.functional.augment import color_jitter
 from lightning_nas.spaces import DartsSpace, EnasMacroSpace, MacroSkeleton, NasBench201Space, published
 
+PAIR = DartsSpace(nodes=2)  # states that several edges read
+SMALL = DartsSpace(nodes=1)  # on the meta device each operation costs a millisecond
 CELLS = CellSkeleton(cells=3, channels=4, in_channels=1)
 STAGES = StagedSkeleton(channels=4, cells_per_stage=1, in_channels=1)
 LAYERS = MacroSkeleton(channels=4, in_channels=1)
@@ -58,14 +60,14 @@ def phased() -> Phased:
 
 
 def expecting(straight_through: bool) -> DartsSearch:
-    cost = ExpectedCost(Parameters(), 8000, straight_through=straight_through)
-    return DartsSearch(DartsSpace(), CELLS, expected_cost=cost)
+    cost = ExpectedCost(Parameters(), 3000, straight_through=straight_through)
+    return DartsSearch(SMALL, CELLS, expected_cost=cost)
 
 
 # Name: the module, its data, the batches that count, and waits a step by file, but for those of LOSS.
 CASES: dict[str, tuple[Callable[[], LightningModule], Callable[[], Any], str, dict[str, float]]] = {
-    "darts": (lambda: DartsSearch(DartsSpace(), CELLS), bilevel, "all", {}),
-    "darts, order 2": (lambda: DartsSearch(DartsSpace(), CELLS, order=2), bilevel, "all", {}),
+    "darts": (lambda: DartsSearch(PAIR, CELLS), bilevel, "all", {}),
+    "darts, order 2": (lambda: DartsSearch(SMALL, CELLS, order=2), bilevel, "all", {}),
     "expected cost": (lambda: expecting(False), bilevel, "all", {}),
     "straight through": (lambda: expecting(True), bilevel, "all", {"differentiable.py": 2.0}),  # it extracts a genotype
     "gdas": (lambda: GdasSearch(NasBench201Space(), STAGES), bilevel, "all", {"gdas.py": 2.0}),
@@ -90,7 +92,7 @@ CASES: dict[str, tuple[Callable[[], LightningModule], Callable[[], Any], str, di
 def test_a_step_waits_for_draws_alone(name: str, trainer_kwargs: dict[str, Any], tmp_path: Path) -> None:
     make, data, kind, expected = CASES[name]
     settings = {key: value for key, value in trainer_kwargs.items() if key not in ("accelerator", "devices")}
-    limits = {"limit_val_batches": 1, **({"limit_train_batches": 4} if kind == "all" else {})}
+    limits = {"limit_val_batches": 1, **({"limit_train_batches": 3} if kind == "all" else {})}
     places = waits_of_a_fit(make(), data(), kind, **limits, **settings)
     found: dict[str, float] = {}
     for place, count in places.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.forks import exit_codes
+from helpers.writers import exit_codes
 from torch import Tensor
 
 from lightning_nas.config import instantiate

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers.forks import exit_codes
+from helpers.writers import exit_codes
 from helpers.random_trials import random_trial
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 

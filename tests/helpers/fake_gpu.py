@@ -25,7 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 GPU = torch.device("meta")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 _COPIES = (torch.ops.aten._to_copy, torch.ops.aten.copy_)
 _INDEXED = (torch.ops.aten.index, torch.ops.aten.index_put, torch.ops.aten.index_put_)
 

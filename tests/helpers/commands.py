@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-EPOCHS = 4
+from helpers.forks import environment
+
+EPOCHS = 3
 STAGED = {"class_path": "StagedSkeleton", "init_args": {"channels": 4, "cells_per_stage": 1, "in_channels": 1}}
 CELLS = {"class_path": "CellSkeleton", "init_args": {"cells": 2, "channels": 2, "in_channels": 1}}
 GDAS = {
@@ -33,7 +34,7 @@ import lightning as L
 class Killer(L.Callback):
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         mark = os.path.join(trainer.default_root_dir, "killed")
-        if os.environ.get("KILL") == "1" and not os.path.exists(mark) and (trainer.current_epoch, batch_idx) == (2, 1):
+        if os.environ.get("KILL") == "1" and not os.path.exists(mark) and (trainer.current_epoch, batch_idx) == (1, 1):
             open(mark, "w").close()
             os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -67,9 +68,15 @@ def config(model: dict[str, Any], folder: Path) -> Path:
     return folder / "config.in.yaml"
 
 
-def command(folder: Path, *words: str, kill: bool = False) -> subprocess.CompletedProcess[str]:
-    """`python -m lightning_nas ...` in a process of its own."""
-    environment = {**os.environ, "PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "KILL": "1" if kill else "0"}
-    environment.pop("PL_GLOBAL_SEED", None)
-    words = (sys.executable, "-m", "lightning_nas", *words)
-    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300, cwd=folder)
+def command(
+    run: Callable[..., subprocess.CompletedProcess[str]], folder: Path, *words: str, kill: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """`python -m lightning_nas ...` in a process of its own.
+
+    Args:
+        run: `Forks.run`, or `interpreter`.
+        folder: where it runs and finds `killer.py`.
+        words: of the command.
+        kill: whether the callback kills the process, which it does once a fit.
+    """
+    return run(["-m", "lightning_nas", *words], folder, environment(folder, KILL="1" if kill else "0"))

@@ -1,10 +1,11 @@
-"""One of two processes whose norms share their statistics, started by test_synchronized_norms.py as a script.
+"""One of two processes whose norms share their statistics, run by test_synchronized_norms.py as a script.
 
 Each case runs three times: on shares of the images with shared norms, then with norms of their own, and on all images.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -141,9 +142,10 @@ def child(name: str) -> Callable[[str], Found]:
     return run
 
 
-def main(rank: str, folder: str) -> None:
+def main(folder: str) -> None:
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=int(rank), world_size=RANKS)
+    rank = int(os.environ["LOCAL_RANK"])
+    distributed.init_process_group("gloo", rank=rank, world_size=RANKS)
     cases: dict[str, Callable[[str], Found]] = {
         "norm": norm(0.1, (3, 2)),
         "norm, mean of all batches": norm(None, (3, 2)),

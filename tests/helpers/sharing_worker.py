@@ -1,4 +1,4 @@
-"""A search with shared weights on digits in a process of its own, to be killed, resumed, or to be one of two ranks."""
+"""A search with shared weights on digits to be killed, resumed, or to be one of two ranks."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def search(case: str) -> WeightSharingSearch:
     return WeightSharingSearch(UniformSampler(space), skeleton, derivation, optimizer=Sgd(0.05))
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("case", choices=("controller", "evolution"))
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--kill", type=int)
     parser.add_argument("--resume", action="store_true")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     L.seed_everything(7, verbose=False)
     module = search(arguments.case)
     steps = 7 if arguments.case == "controller" else 0
