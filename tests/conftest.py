@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.forks import Forks
 from lightning import seed_everything
+
+from helpers.forks import Forks
 
 os.environ["JSONARGPARSE_DEPRECATION_WARNINGS"] = "off"  # Lightning calls what jsonargparse retires
 torch.set_num_threads(1)  # the tensors are tiny: threads would only wait for each other
@@ -27,12 +29,14 @@ def has_shared_fixtures(file: str) -> bool:
 
 
 def group_of(nodeid: str) -> str:
-    """Name of the tests that share work, and so run on one worker: a module with fixtures of its own, or a class.
+    """Name of the tests that share work, and so run on one worker.
 
-    Told from the name of a test, since marks are unknown where the work is handed out: `--dist loadgroup` writes them
+    Those are a module with fixtures of its own, a class, and tests of one YAML file, which is parsed once. Told from the name of a test, since marks are unknown where the work is handed out: `--dist loadgroup` writes them
     into the names, which pytest 9.2 no longer allows.
     """
     file, *parts = nodeid.split("::")
+    if config := re.search(r"\[(configs/.*\.yaml)\]", nodeid):
+        return config[1]
     if has_shared_fixtures(file):
         return file
     return f"{file}::{parts[0]}" if len(parts) > 1 else nodeid

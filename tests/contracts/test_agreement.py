@@ -6,9 +6,9 @@ import random
 
 import pytest
 import torch
-from helpers.agreement import BOUND, error, images, tensors, used
 from torch import Tensor
 
+from helpers.agreement import BOUND, error, images, tensors, used
 from lightning_nas import CellSkeleton, EdgeWeights, StagedSkeleton
 from lightning_nas.spaces import DartsSpace, NasBench201Space
 from lightning_nas.spaces.darts import DARTS_CANDIDATES

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers.agreement import BOUND, error, images, tensors, used
 from torch import Tensor
 
+from helpers.agreement import BOUND, error, images, tensors, used
 from lightning_nas import CellSkeleton, GdasSearch, GumbelHard, StagedSkeleton
 from lightning_nas.spaces import DartsSpace, NasBench201Space
 from reference import darts, nasbench201

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
+
 from helpers.commands import EPOCHS, GDAS, KILLER, STAGED, command
 from helpers.forks import Forks, interpreter
-
 from lightning_nas.__main__ import main
 from lightning_nas.chain import Chain
 from lightning_nas.genotype import Genotype

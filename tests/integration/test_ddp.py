@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from helpers import ddp_worker
 from helpers.forks import Forks, environment, interpreter, run_ranks
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from helpers.forks import Forks, environment, interpreter
 
+from helpers.forks import Forks, environment, interpreter
 from lightning_nas import CellSkeleton
 from lightning_nas.config import instantiate
 from lightning_nas.spaces import published, published_names

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.forks import Forks, environment
 from PIL import Image
+
+from helpers.forks import Forks, environment
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+
 from helpers.commands import DARTS, EPOCHS, GDAS, command, config
 from helpers.forks import Forks, interpreter
-
 from lightning_nas.__main__ import main
 
 pytestmark = pytest.mark.slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from helpers.forks import Forks
 from helpers.killed_search import end, equal, finished_trials, run_killed, run_two_ranks, run_unbroken
 

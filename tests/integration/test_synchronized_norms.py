@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from helpers import sync_worker
 from helpers.forks import Forks, environment, run_ranks
 

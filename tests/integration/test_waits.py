@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.fake_gpu import GPU, waits_of_a_fit, watched
 from lightning import LightningModule
 
+from helpers.fake_gpu import GPU, waits_of_a_fit, watched
 from lightning_nas import CellSkeleton, DartsSearch, EnasSearch, GdasSearch, NetworkTraining, StagedSkeleton
 from lightning_nas.cost import ExpectedCost, Parameters
 from lightning_nas.data import Bilevel, Digits, Phased

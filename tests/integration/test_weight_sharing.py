@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from helpers import sharing_worker
 from helpers.forks import Forks, environment, run_ranks
 

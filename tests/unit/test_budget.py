@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.budgets import Counted, everything
-from helpers.supernet_cases import SEARCH_CASES as CASES
 from torch import Tensor
 
+from helpers.budgets import Counted, everything
+from helpers.supernet_cases import SEARCH_CASES as CASES
 from lightning_nas import (
     Budget,
     CellSkeleton,

@@ -9,13 +9,13 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers.budgets import Counted, everything
-from helpers.known_children import KnownChildren, read_trials, run
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from unit.test_budget import Counted, everything
 
+from helpers.budgets import Counted, everything
+from helpers.known_children import KnownChildren, read_trials, run
 from lightning_nas import (
     Adam,
     Budget,

@@ -10,10 +10,10 @@ import lightning as L
 import pytest
 import torch
 import yaml
-from helpers.budgets import Counted, everything
-from helpers.supernet_cases import SEARCH_CASES as CASES
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from helpers.budgets import Counted, everything
+from helpers.supernet_cases import SEARCH_CASES as CASES
 from lightning_nas import (
     Adam,
     Budget,

@@ -11,11 +11,11 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers.small_fits import At, TinyData, darts, events, fit, gdas, interrupted, plant
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from helpers.small_fits import At, TinyData, darts, events, fit, gdas, interrupted, plant
 from lightning_nas import Genotype, NetworkTraining, NonFiniteLossError, StagedSkeleton
 from lightning_nas.callbacks import ExtractGenotype
 from lightning_nas.spaces import NasBench201Space

@@ -8,10 +8,10 @@ from typing import Any
 
 import lightning as L
 import pytest
-from helpers.small_fits import At, darts, events, fit, gdas, plant
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from helpers.small_fits import At, darts, events, fit, gdas, plant
 from lightning_nas import EdgewiseSpace, SearchModule
 from lightning_nas.callbacks import ArchitectureMonitor
 from lightning_nas.space import SearchSpace

@@ -9,13 +9,13 @@ from typing import Any
 
 import lightning as L
 import pytest
-from helpers.known_children import read_trials
-from helpers.small_fits import TinyData, events, gdas
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from helpers.known_children import read_trials
+from helpers.small_fits import TinyData, events, gdas
 from lightning_nas import (
     Budget,
     Derivation,

@@ -8,13 +8,13 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers.small_fits import TinyData, darts, events, gdas
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.utils.data import DataLoader
 
+from helpers.small_fits import TinyData, darts, events, gdas
 from lightning_nas import NetworkTraining, StagedSkeleton
 from lightning_nas.callbacks import DropPathSchedule, TemperatureSchedule
 from lightning_nas.edge import DropPath

@@ -10,12 +10,12 @@ import lightning as L
 import pytest
 import torch
 import yaml
-from helpers.parsed_configs import parse
-from helpers.small_fits import At, TinyData, darts, fit, gdas, interrupted, plant
 from lightning.pytorch.utilities import CombinedLoader
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
+from helpers.parsed_configs import parse
+from helpers.small_fits import At, TinyData, darts, fit, gdas, interrupted, plant
 from lightning_nas import CellSkeleton, Classification, NetworkTraining, StagedSkeleton
 from lightning_nas.callbacks import DropPathSchedule, ExtractGenotype, StackCells
 from lightning_nas.data import Bilevel, Digits

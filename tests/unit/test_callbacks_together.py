@@ -7,10 +7,10 @@ from typing import Any
 
 import lightning as L
 import pytest
-from helpers.small_fits import TinyData, events, gdas
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from helpers.small_fits import TinyData, events, gdas
 from lightning_nas import GdasSearch, Genotype, StagedSkeleton
 from lightning_nas.callbacks import ArchitectureMonitor, ExtractGenotype, StackCells, TemperatureSchedule
 

@@ -10,12 +10,12 @@ import lightning as L
 import pytest
 import torch
 import yaml
-from helpers.parsed_configs import parse
-from helpers.small_fits import At, TinyData, events, gdas, interrupted
 from lightning.pytorch.callbacks import RichProgressBar, TQDMProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from helpers.parsed_configs import parse
+from helpers.small_fits import At, TinyData, events, gdas, interrupted
 from lightning_nas import (
     CellSkeleton,
     Evaluation,

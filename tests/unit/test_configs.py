@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.parsed_configs import FILES, PARSING, ROOT, check, construct, constructed, is_chain
 from jsonargparse import ArgumentParser
 
+from helpers.parsed_configs import FILES, PARSING, ROOT, check, construct, constructed, is_chain
 from lightning_nas import Genotype, NetworkTraining, SearchModule
 from lightning_nas.__main__ import main
 from lightning_nas.chain import Chain

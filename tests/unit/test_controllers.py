@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.controllers import CHAIN, KINDS, SMALL, both, strong
 from torch import Tensor
 
+from helpers.controllers import CHAIN, KINDS, SMALL, both, strong
 from lightning_nas import LogitsController, LstmController, SearchSpace
 from lightning_nas.anchors import Anchors
 from lightning_nas.controller import Controller

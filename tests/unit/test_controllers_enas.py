@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.controllers import CHAIN, FAST, KINDS, both, rewarded, strong
 from torch import Tensor
 
+from helpers.controllers import CHAIN, FAST, KINDS, both, rewarded, strong
 from lightning_nas import LogitsController, LstmController, Ppo, Reinforce, SearchSpace
 from lightning_nas.anchors import Anchors
 from lightning_nas.config import instantiate

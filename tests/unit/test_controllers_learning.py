@@ -8,8 +8,8 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers.controllers import CHAIN, FAST, KINDS, SMALL, both, rewarded, strong
 
+from helpers.controllers import CHAIN, FAST, KINDS, SMALL, both, rewarded, strong
 from lightning_nas import LogitsController, LstmController, Ppo, Reinforce
 from lightning_nas.config import instantiate
 from lightning_nas.controller import Controller

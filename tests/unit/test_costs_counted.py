@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.supernet_cases import FINAL_NETWORKS as CASES
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from helpers.supernet_cases import FINAL_NETWORKS as CASES
 from lightning_nas import CellSkeleton, Cost, Macs, Parameters, PeakActivationMemory, SearchSpace, Skeleton
 from lightning_nas.config import instantiate
 from lightning_nas.cost.activation import LiveMemory

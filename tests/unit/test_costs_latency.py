@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.supernet_cases import FINAL_NETWORKS as CASES
 from torch import Tensor, nn
 
 import lightning_nas.cost.measured
+from helpers.supernet_cases import FINAL_NETWORKS as CASES
 from lightning_nas import (
     CellSkeleton,
     Cost,

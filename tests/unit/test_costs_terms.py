@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers.supernet_cases import FINAL_NETWORKS as CASES
 
+from helpers.supernet_cases import FINAL_NETWORKS as CASES
 from lightning_nas import SupernetSpace
 from lightning_nas import spaces as all_spaces
 from lightning_nas.cost import AdditiveCost, Macs, Parameters

@@ -10,9 +10,9 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers.evaluators import CHILD, DATA, RECORDER, SPACE, Recorder, job, proposal
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from helpers.evaluators import CHILD, DATA, RECORDER, SPACE, Recorder, job, proposal
 from lightning_nas import (
     CellSkeleton,
     Fidelity,

@@ -10,9 +10,9 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers.evaluators import DATA, RECORDER, Recorder, job, proposal
 from lightning.pytorch.callbacks import EarlyStopping
 
+from helpers.evaluators import DATA, RECORDER, Recorder, job, proposal
 from lightning_nas import Fidelity, FitEvaluator
 from lightning_nas.callbacks import DropPathSchedule
 from lightning_nas.config import instantiate

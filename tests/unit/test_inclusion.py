@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers.supernet_cases import SEARCH_CASES as CASES
 
+from helpers.supernet_cases import SEARCH_CASES as CASES
 from lightning_nas.functional.inclusion import pair_shares, shares, without
 
 

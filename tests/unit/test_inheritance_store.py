@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.writers import exit_codes
 from torch import Tensor
 
+from helpers.writers import exit_codes
 from lightning_nas.config import instantiate
 from lightning_nas.inheritance import WeightStore
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import lightning as L
 import pytest
-from helpers.known_children import Secret
 
+from helpers.known_children import Secret
 from lightning_nas import (
     LogitsController,
     LstmController,

@@ -12,9 +12,9 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers.matrix import CHILD_METHODS, SPACES, SUPERNET_METHODS, SUPERNET_SPACES, pairs
 from torch import Tensor
 
+from helpers.matrix import CHILD_METHODS, SPACES, SUPERNET_METHODS, SUPERNET_SPACES, pairs
 from lightning_nas import (
     SearchModule,
     SearchSpace,

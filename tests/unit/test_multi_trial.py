@@ -9,12 +9,12 @@ from typing import Any
 
 import lightning as L
 import pytest
-from helpers.known_children import KnownChildren, read_trials, run
 from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from helpers.known_children import KnownChildren, read_trials, run
 from lightning_nas import Fidelity, MetricReward, MultiTrialSearch, RegularizedEvolution, UniformSampler
 from lightning_nas.search import TooManyFailuresError
 from lightning_nas.spaces import NasBench201Space

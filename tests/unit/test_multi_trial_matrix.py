@@ -8,9 +8,9 @@ from typing import Any
 
 import lightning as L
 import pytest
+
 from helpers.known_children import read_trials
 from helpers.matrix import CHILD_METHODS, SPACES, pairs
-
 from lightning_nas import (
     Fidelity,
     FitEvaluator,

@@ -10,11 +10,11 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers.known_children import KnownChildren, read_trials, run
-from helpers.small_fits import events
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from helpers.known_children import KnownChildren, read_trials, run
+from helpers.small_fits import events
 from lightning_nas import (
     Evaluator,
     Fidelity,

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from helpers.parsed_configs import FILES, PARSING, ROOT, check, constructed, is_chain
 from jsonargparse import Namespace
 
+from helpers.parsed_configs import FILES, PARSING, ROOT, check, constructed, is_chain
 from lightning_nas import Fidelity, MultiTrialSearch, RandomSearch, SupernetSpace, WeightSharingSearch
 from lightning_nas.data import Phased
 

@@ -10,13 +10,13 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from helpers.small_fits import events
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from helpers.small_fits import events
 from lightning_nas import CellSkeleton, DartsSearch, NetworkTraining
 from lightning_nas.callbacks import ReducedFidelity
 from lightning_nas.config import instantiate

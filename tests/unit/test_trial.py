@@ -7,8 +7,8 @@ import math
 from typing import Any
 
 import pytest
-from helpers.random_trials import SPACE, random_trial
 
+from helpers.random_trials import SPACE, random_trial
 from lightning_nas import Fidelity, MetricReward
 from lightning_nas.functional.seeding import generator
 from lightning_nas.trial import Evaluation, Proposal, Trial, best_trial

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers.writers import exit_codes
-from helpers.random_trials import random_trial
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from helpers.random_trials import random_trial
+from helpers.writers import exit_codes
 from lightning_nas.functional.lines import complete_lines, locked
 from lightning_nas.genotype import Genotype
 from lightning_nas.search.trial_file import TrialFile
