@@ -43,7 +43,7 @@ from lightning_nas import (
 )
 from lightning_nas.config import instantiate
 from lightning_nas.data import ImageFolder
-from lightning_nas.functional.files import write_atomically
+from lightning_nas.runtime.files import write_atomically
 from lightning_nas.spaces import NasBench201Space
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -28,10 +28,10 @@ import torch
 from harness import correlations, prepare, record
 
 from lightning_nas import CellSkeleton, Genotype, Macs, MeasuredLatency, Parameters, TableLatency
-from lightning_nas.cost.latency_table import LatencyTable
-from lightning_nas.cost.running import random_images
-from lightning_nas.cost.stopwatch import latencies
-from lightning_nas.functional.seeding import generator
+from lightning_nas.costs.latency_files import LatencyTable
+from lightning_nas.costs.measured import latencies
+from lightning_nas.costs.networks import random_images
+from lightning_nas.runtime.seeding import generator
 from lightning_nas.spaces import DartsSpace, NasBench201Space
 
 DATASETS = {"cifar10": (10, 32), "cifar100": (100, 32), "imagenet16_120": (120, 16)}  # classes, image size

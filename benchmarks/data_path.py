@@ -27,7 +27,7 @@ from torchvision import transforms
 
 from lightning_nas.data import ImageData
 from lightning_nas.data.augment import Augment
-from lightning_nas.data.dataset import InMemory
+from lightning_nas.data.loading import InMemory
 
 MEAN, STD = (0.491, 0.482, 0.447), (0.247, 0.244, 0.262)
 

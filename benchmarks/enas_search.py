@@ -27,8 +27,8 @@ from harness import prepare, where
 from lightning_nas import Genotype, NetworkTraining, Sgd, Skeleton, WeightSharingSearch
 from lightning_nas.config import instantiate
 from lightning_nas.data import ImageFolder
-from lightning_nas.functional.files import write_atomically
-from lightning_nas.functional.seeding import generator
+from lightning_nas.runtime.files import write_atomically
+from lightning_nas.runtime.seeding import generator
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "enas"
 SGD = Sgd(lr=0.05, nesterov=True, weight_decay=4e-4)

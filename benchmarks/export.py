@@ -24,7 +24,7 @@ from harness import interleaved, median_ratio, prepare, record
 
 from lightning_nas import Genotype, NetworkTraining, SearchSpace, Skeleton, export_network
 from lightning_nas.data import ImageFolder
-from lightning_nas.functional.seeding import generator
+from lightning_nas.runtime.seeding import generator
 from lightning_nas.spaces import NasBench201Space, published
 from lightning_nas.testing import SMALL_SPACES
 
@@ -43,7 +43,7 @@ SPACES: dict[str, tuple[SearchSpace, Skeleton]] = {
     "EnasMicroSpace": wide("EnasMicroSpace", cells=5),
     "EnasMacroSpace, add": wide("EnasMacroSpace"),
     "EnasMacroSpace, concatenate": wide("EnasMacroSpace-concatenate"),
-    "ConvChainSpace": wide("ConvChainSpace-tiny", checkpoint_cells=False),
+    "ConvChainSpace": wide("ConvChainSpace-tiny"),
 }
 CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|nor_conv_1x1~1|avg_pool_3x3~2|"
 

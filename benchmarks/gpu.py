@@ -6,7 +6,7 @@ on.
 
 - bounds: launches, operations, floating-point operations and bytes of a step, and the least time that these allow at
   the card's own copy and product rates, which are measured first.
-- ratios: steps and peak memory against the edge-by-edge reference of `search_step.py`, in float32 without TF32.
+- ratios: steps and peak memory against the edge-by-edge reference of `steps.py`, in float32 without TF32.
 - search: a GDAS search by its recipe (NAS-Bench-201, 5 cells a stage, 16 channels): two epochs measured after some
   batches to warm up, extrapolated to 250 of 25,000 + 25,000 images.
 - shares: kernels and operators that take most of a step, how long the device is idle, CPU-bound or GPU-bound.
@@ -36,7 +36,7 @@ from gpu_run import Section, Settings
 from gpu_search import memory, search, waits
 from gpu_steps import batches, bounds, layouts, precisions, ratios
 from harness import prepare, processor, record
-from search_step import STEPS
+from search_side import STEPS
 
 Run = Callable[[Settings, Section], None]
 SECTIONS: dict[str, tuple[Run, float]] = {

@@ -17,7 +17,7 @@ from gpu_device import CUDA, DEVICE, Step, busy_seconds, captured, on_device, pr
 from gpu_run import Section, Settings
 from gpu_steps import step_of, within
 from harness import interleaved, median_ratio
-from search_step import STEPS, Side
+from search_side import STEPS, SearchSide
 
 START = 15.0
 """Seconds that a process of its own needs for its imports."""
@@ -90,7 +90,7 @@ def compiled(settings: Settings, section: Section) -> None:
 
 def _compiled(name: str, part: str, settings: Settings) -> dict[str, Any]:
     make, method = STEPS[name]
-    side = Side("fan_out", settings, make(), DEVICE)
+    side = SearchSide("fan_out", settings, make(), DEVICE)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     if not settings.smoke:  # every fan-out has its own number of edges, and each is a graph

@@ -14,8 +14,8 @@ from gpu_run import Section, Settings
 from lightning_nas import Adam, CellSkeleton, DartsSearch, EnasSearch, GdasSearch, Norm, Sgd, StagedSkeleton
 from lightning_nas.callbacks import TemperatureSchedule
 from lightning_nas.data import Augment, Bilevel, ImageData, ImageFolder, Phased
-from lightning_nas.data.dataset import ImageSet, InMemory
-from lightning_nas.data.errors import DataError
+from lightning_nas.data.loading import ImageSet, InMemory
+from lightning_nas.data.reading import DataError
 from lightning_nas.spaces import DartsSpace, NasBench201Space
 
 EPOCHS, IMAGES = 250, 50_000

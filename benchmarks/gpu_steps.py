@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from apart import SIDES, Mode
 from gpu_device import DEVICE, Step, free, on_device, peak_of, precision, profiled
 from gpu_run import Section, Settings
 from harness import interleaved, median_ratio
-from search_step import STEPS, Side
+from search_side import STEPS, SearchSide, search_step
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -22,10 +23,9 @@ PRECISIONS = ("float32", "tf32", "bfloat16")
 LAUNCHES, COPIES = ("cudaLaunch", "cuLaunch", "cudaGraphLaunch"), ("cudaMemcpy", "cudaMemset", "cuMemcpy", "cuMemset")
 
 
-def step_of(name: str, settings: Settings, kind: str = "fan_out", numbers: str = "float32") -> Step:
-    """A step of `search_step.py` on the device."""
-    make, method = STEPS[name]
-    return within(numbers, getattr(Side(kind, settings, make(), DEVICE), method))
+def step_of(name: str, settings: Settings, kind: Mode = "fan_out", numbers: str = "float32") -> Step:
+    """A step of `search_side.py` on the device."""
+    return within(numbers, search_step(name, kind, settings, DEVICE))
 
 
 def within(numbers: str, step: Step) -> Step:
@@ -127,16 +127,15 @@ def _compare(settings: Settings, section: Section, kinds: tuple[str, ...], memor
 
 
 def _ratio(name: str, kind: str, settings: Settings, memory: bool) -> dict[str, Any]:
-    sides = ("edge_by_edge", "fan_out")
-    runs = {side: step_of(name, settings, side, kind) for side in sides}
+    runs = {side: step_of(name, settings, side, kind) for side in SIDES}
     seconds = interleaved(runs, settings.rounds, warmup=3)
     runs.clear()
     slow, fast = (statistics.median(values) for values in seconds.values())
     ratio = median_ratio(*seconds.values())
-    peaks = [peak_of(lambda s=side: step_of(name, settings, s, kind)) for side in sides] if memory else []
+    peaks = [peak_of(lambda s=side: step_of(name, settings, s, kind)) for side in SIDES] if memory else []
     text = "".join(f"{peak / 1e6:>9.0f}" for peak in peaks) + (f"{peaks[1] / max(peaks[0], 1):>7.2f}" if peaks else "")
     print(f"{name:20}{kind:>10}{slow:>10.4f} s{fast:>10.4f} s{ratio:>8.2f}{text}", flush=True)
-    return {"seconds": seconds, "ratio": ratio, "peak_memory": dict(zip(sides, peaks, strict=False))}
+    return {"seconds": seconds, "ratio": ratio, "peak_memory": dict(zip(SIDES, peaks, strict=False))}
 
 
 def batches(settings: Settings, section: Section) -> None:
@@ -165,7 +164,7 @@ def _layout(name: str, settings: Settings) -> dict[str, Any]:
     make, method = STEPS[name]
 
     def edge_by_edge(layout: torch.memory_format) -> Callable[[], object]:
-        side = Side("edge_by_edge", settings, make(), DEVICE)
+        side = SearchSide("edge_by_edge", settings, make(), DEVICE)
         side.split, side.optimizer = True, Sgd(0.025).build(side.weights, fused=True)
         side.network.to(memory_format=layout)
         side.images = [images.contiguous(memory_format=layout) for images in side.images]

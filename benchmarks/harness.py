@@ -17,8 +17,8 @@ import lightning
 import torch
 from torchmetrics.functional import kendall_rank_corrcoef, spearman_corrcoef
 
-from lightning_nas.cost.stopwatch import device_name
-from lightning_nas.functional.memory import keep_freed_memory
+from lightning_nas.costs.measured import device_name
+from lightning_nas.runtime.memory import keep_freed_memory
 
 Run = Callable[[], object]
 
@@ -64,11 +64,11 @@ def processor() -> str:
     return f"{device_name(torch.device('cpu'))}, {torch.get_num_threads()} threads"
 
 
-def commit() -> str:
-    """Short hash of the checked-out commit, with a plus sign if files other than results differ from it."""
+def commit(folder: Path = Path(__file__).parent) -> str:
+    """Short hash of the commit checked out in a folder, with a plus sign if files other than results differ from it."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], capture_output=True, text=True, cwd=Path(__file__).parent)
+        done = subprocess.run(["git", *words], capture_output=True, text=True, cwd=folder)
         return done.stdout.strip()
 
     changed = git("status", "--porcelain", "--untracked-files=no", "--", ":/", ":!results")

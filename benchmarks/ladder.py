@@ -50,10 +50,10 @@ from lightning_nas import (
     WeightStore,
 )
 from lightning_nas.data import ImageFolder
-from lightning_nas.evaluator import Job
-from lightning_nas.functional.files import write_atomically
+from lightning_nas.evaluators import Job
+from lightning_nas.runtime.files import write_atomically
 from lightning_nas.spaces import NasBench201Space
-from lightning_nas.trial import Evaluation
+from lightning_nas.trials.trial import Evaluation
 
 SPACE = NasBench201Space()
 TEST = "cifar10_test_acc_200ep"

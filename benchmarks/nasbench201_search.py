@@ -40,9 +40,9 @@ from lightning_nas import (
     WeightSharingSearch,
 )
 from lightning_nas.callbacks import TemperatureSchedule
-from lightning_nas.cli import NasCLI
+from lightning_nas.cli.nas_cli import NasCLI
 from lightning_nas.data import Bilevel, ImageFolder, Phased
-from lightning_nas.functional.files import write_atomically
+from lightning_nas.runtime.files import write_atomically
 from lightning_nas.search import SupernetSearch
 from lightning_nas.spaces import NasBench201Space
 from lightning_nas.spaces.nasbench201 import NASBENCH201_CANDIDATES

@@ -33,11 +33,11 @@ from lightning.pytorch.utilities import CombinedLoader
 from torch import Tensor, nn
 
 from lightning_nas import CellSkeleton, DartsSearch, GdasSearch, StagedSkeleton
+from lightning_nas.architecture.edges import EdgeWeights
 from lightning_nas.callbacks import ArchitectureMonitor, ExtractGenotype
-from lightning_nas.edge import EdgeWeights
-from lightning_nas.functional.collection import collection_put_off
 from lightning_nas.functional.gradients import frozen
-from lightning_nas.functional.seeding import generator
+from lightning_nas.runtime.memory import defer_garbage_collection
+from lightning_nas.runtime.seeding import generator
 from lightning_nas.search import DifferentiableSearch
 from lightning_nas.spaces import DartsSpace, NasBench201Space
 
@@ -80,7 +80,7 @@ class Bare:
             }
         return nn.functional.cross_entropy(self.network(batch[0], architecture).logits, batch[1])
 
-    @collection_put_off()
+    @defer_garbage_collection()
     def step(self, step_weights: Callable[[], object] | None = None) -> None:
         with frozen(self.weights):
             found = torch.autograd.grad(self.loss(self.val, "architecture"), self.alphas, allow_unused=True)

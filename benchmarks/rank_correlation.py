@@ -27,10 +27,10 @@ from nasbench201_search import read_table
 from lightning_nas import Adam, Derivation, EnasSearch, RandomSharingSearch, Sgd, SinglePathSearch, StagedSkeleton
 from lightning_nas import WeightSharingSearch as Sharing
 from lightning_nas.data import ImageFolder, Phased
-from lightning_nas.functional.files import write_atomically
-from lightning_nas.functional.seeding import generator
-from lightning_nas.path_score import Path as SupernetPath
-from lightning_nas.path_score import evaluating, score_path
+from lightning_nas.evaluators.path_score import Path as SupernetPath
+from lightning_nas.evaluators.path_score import evaluating, score_path
+from lightning_nas.runtime.files import write_atomically
+from lightning_nas.runtime.seeding import generator
 from lightning_nas.spaces import NasBench201Space
 
 SPACE = NasBench201Space()

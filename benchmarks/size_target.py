@@ -48,7 +48,7 @@ from lightning_nas import (
 )
 from lightning_nas.callbacks import TemperatureSchedule
 from lightning_nas.data import Bilevel, Digits, ImageFolder
-from lightning_nas.functional.files import write_atomically
+from lightning_nas.runtime.files import write_atomically
 from lightning_nas.spaces import DartsSpace, NasBench201Space
 
 TARGETS = {"none": None, "small": 0.25, "large": 0.75}

@@ -24,11 +24,11 @@ import torch
 from apart import in_use
 from harness import processor, where
 from matplotlib.figure import Figure
-from search_step import Side
+from search_side import SearchSide
 
 from lightning_nas import Softmax
-from lightning_nas.functional.files import write_atomically
-from lightning_nas.functional.memory import keep_freed_memory
+from lightning_nas.runtime.files import write_atomically
+from lightning_nas.runtime.memory import keep_freed_memory
 
 START = {"cells": 8, "channels": 16, "batch": 16, "nodes": 4}
 POINTS = {
@@ -51,7 +51,7 @@ def measure(sizes: dict[str, int], steps: int) -> None:
     before = in_use()
     arguments = argparse.Namespace(**sizes, size=32, seed=0, checkpoint_cells=False)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    side = Side("fan_out", arguments, Softmax(), device)
+    side = SearchSide("fan_out", arguments, Softmax(), device)
     seconds = []
     for index in range(1 + steps):
         begin = time.perf_counter()

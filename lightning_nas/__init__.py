@@ -1,9 +1,11 @@
 """Neural architecture search as plugins for PyTorch Lightning."""
 
-from lightning_nas.anchors import Anchors
+from lightning_nas.architecture.decisions import Anchors, Condition, Decision
+from lightning_nas.architecture.edges import Architecture, Edge, EdgeGroup, EdgeWeights, OptionalPart
+from lightning_nas.architecture.genotype import Genotype
+from lightning_nas.architecture.relaxation import Relaxation, Softmax
 from lightning_nas.config import Configurable
-from lightning_nas.controller import LogitsController, LstmController, Ppo, Reinforce
-from lightning_nas.cost import (
+from lightning_nas.costs import (
     AdditiveCost,
     Budget,
     Cost,
@@ -19,11 +21,9 @@ from lightning_nas.cost import (
     PeakActivationMemory,
     TableLatency,
 )
-from lightning_nas.derivation import Derivation
-from lightning_nas.edge import Architecture, Edge, EdgeGroup, EdgeWeights
-from lightning_nas.evaluator import Evaluator, FitEvaluator, Job, SupernetEvaluator, TableEvaluator
+from lightning_nas.evaluators import Evaluator, FitEvaluator, Job, SupernetEvaluator, TableEvaluator
+from lightning_nas.execution import Execution, Norm
 from lightning_nas.export import ExportError, ExportReport, export_network
-from lightning_nas.genotype import Condition, Decision, Genotype
 from lightning_nas.inheritance import WeightStore
 from lightning_nas.methods import (
     DartsSearch,
@@ -38,13 +38,8 @@ from lightning_nas.methods import (
     ReinforceSearch,
     SinglePathSearch,
 )
-from lightning_nas.module import NonFiniteLossError
-from lightning_nas.norm import Norm
-from lightning_nas.optimizer import Adam, Sgd
-from lightning_nas.optional_part import OptionalPart
-from lightning_nas.relaxation import Relaxation, Softmax
-from lightning_nas.reward import MetricReward, Reward, WeightedProduct, WeightedSum
-from lightning_nas.sampler import (
+from lightning_nas.networks.skeleton import CellSkeleton, NetworkOutput, Skeleton, StagedSkeleton
+from lightning_nas.samplers import (
     FidelitySchedule,
     Nsga2Sampler,
     RegularizedEvolution,
@@ -52,6 +47,7 @@ from lightning_nas.sampler import (
     SuccessiveHalving,
     UniformSampler,
 )
+from lightning_nas.samplers.controllers import LogitsController, LstmController, Ppo, Reinforce
 from lightning_nas.search import (
     DifferentiableSearch,
     MultiTrialSearch,
@@ -60,11 +56,14 @@ from lightning_nas.search import (
     TooManyFailuresError,
     WeightSharingSearch,
 )
-from lightning_nas.skeleton import CellSkeleton, NetworkOutput, Skeleton, StagedSkeleton
-from lightning_nas.space import EdgewiseSpace, SearchSpace, SupernetSpace
-from lightning_nas.task import Classification, Task
-from lightning_nas.training import NetworkTraining
-from lightning_nas.trial import Evaluation, Fidelity, Proposal, Trial, best_trial
+from lightning_nas.search.derivation import Derivation
+from lightning_nas.spaces.base import EdgewiseSpace, SearchSpace, SupernetSpace
+from lightning_nas.training.module import NonFiniteLossError
+from lightning_nas.training.network import NetworkTraining
+from lightning_nas.training.optimizer import Adam, Sgd
+from lightning_nas.training.task import Classification, Task
+from lightning_nas.trials.reward import MetricReward, Reward, WeightedProduct, WeightedSum
+from lightning_nas.trials.trial import Evaluation, Fidelity, Proposal, Trial, best_trial
 
 __all__ = [
     "Adam",
@@ -91,6 +90,7 @@ __all__ = [
     "Evaluation",
     "Evaluator",
     "EvolutionSearch",
+    "Execution",
     "ExpectedCost",
     "ExportError",
     "ExportReport",

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from lightning_nas.functional.memory import keep_freed_memory
-from lightning_nas.module import NonFiniteLossError
+from lightning_nas.runtime.memory import keep_freed_memory
+from lightning_nas.training.module import NonFiniteLossError
 
 USAGE = """\
 usage: lightning-nas run --config FILE          search, build, train and test, in one go; again after a kill, it goes on
@@ -49,19 +49,19 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def _dispatch(words: list[str]) -> None:
     if words[0] == "run":
-        from lightning_nas.chain import run_from_command_line
+        from lightning_nas.cli.chain import run_from_command_line
 
         run_from_command_line(words[1:])
     elif words[0] == "front":
-        from lightning_nas.front import front_from_command_line
+        from lightning_nas.cli.front import front_from_command_line
 
         front_from_command_line(words[1:])
     elif words[0] == "export":
-        from lightning_nas.export.command import export_from_command_line
+        from lightning_nas.cli.export import export_from_command_line
 
         export_from_command_line(words[1:])
     elif words[0] in ("fit", "validate", "test", "predict"):
-        from lightning_nas.cli import NasCLI
+        from lightning_nas.cli.nas_cli import NasCLI
 
         NasCLI(words)
     else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from abc import ABCMeta
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -72,7 +73,7 @@ class Configurable(metaclass=ConfigurableMeta):
             >>> from lightning_nas import CellSkeleton
             >>> config = CellSkeleton(cells=5).config()
             >>> config["class_path"], config["init_args"]["cells"]
-            ('lightning_nas.skeleton.CellSkeleton', 5)
+            ('lightning_nas.CellSkeleton', 5)
         """
         return {"class_path": class_path(type(self)), "init_args": init_args(self)}
 
@@ -84,7 +85,21 @@ class Configurable(metaclass=ConfigurableMeta):
 
 
 def class_path(cls: type) -> str:
-    """Dotted path from which `cls` can be imported."""
+    """Shortest public path from which `cls` can be imported, as the command line prints it.
+
+    A package that re-exports the class stands for the file that defines it, so what was recorded still loads after the
+    class has moved to another file.
+
+    Example:
+        >>> from lightning_nas.spaces import DartsSpace
+        >>> class_path(DartsSpace)
+        'lightning_nas.spaces.DartsSpace'
+    """
+    parts = cls.__module__.split(".")
+    for length in range(1, len(parts)):
+        package = ".".join(parts[:length])
+        if getattr(sys.modules.get(package), cls.__qualname__, None) is cls:
+            return f"{package}.{cls.__qualname__}"
     return f"{cls.__module__}.{cls.__qualname__}"
 
 

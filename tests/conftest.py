@@ -31,8 +31,9 @@ def has_shared_fixtures(file: str) -> bool:
 def group_of(nodeid: str) -> str:
     """Name of the tests that share work, and so run on one worker.
 
-    Those are a module with fixtures of its own, a class, and tests of one YAML file, which is parsed once. Told from the name of a test, since marks are unknown where the work is handed out: `--dist loadgroup` writes them
-    into the names, which pytest 9.2 no longer allows.
+    Those are a module with fixtures of its own, a class, and tests of one YAML file, which is parsed once. Told from
+    the name of a test, since marks are unknown where the work is handed out: `--dist loadgroup` writes them into the
+    names, which pytest 9.2 no longer allows.
     """
     file, *parts = nodeid.split("::")
     if config := re.search(r"\[(configs/.*\.yaml)\]", nodeid):

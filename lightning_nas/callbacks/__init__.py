@@ -4,11 +4,11 @@ from lightning_nas.callbacks.extraction import ExtractGenotype
 from lightning_nas.callbacks.monitor import ArchitectureMonitor
 from lightning_nas.callbacks.pareto import ParetoFront
 from lightning_nas.callbacks.predictions import WritePredictions
-from lightning_nas.callbacks.schedules import DropPathSchedule, TemperatureSchedule
 from lightning_nas.callbacks.stacking import StackCells
 from lightning_nas.callbacks.trials import TrialMonitor
 from lightning_nas.inheritance import WeightInheritance
-from lightning_nas.reduced_fidelity import ReducedFidelity
+from lightning_nas.training.reduced_fidelity import ReducedFidelity
+from lightning_nas.training.schedules import DropPathSchedule, TemperatureSchedule
 
 __all__ = [
     "ArchitectureMonitor",

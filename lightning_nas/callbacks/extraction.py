@@ -11,13 +11,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from typing_extensions import override
 
-from lightning_nas.callbacks.files import RunFile
-from lightning_nas.callbacks.searches import as_search, genotype_text, sound_genotype
-from lightning_nas.callbacks.tensorboard import figure_writers
-from lightning_nas.genotype import Genotype
-from lightning_nas.picture import draw_genotype, picture_bytes
+from lightning_nas.architecture.genotype import Genotype
+from lightning_nas.callbacks.run import RunFile, as_search, figure_writers, sound_genotype
+from lightning_nas.reports.cells import draw_genotype, picture_bytes
 from lightning_nas.search import MultiTrialSearch, SearchModule
-from lightning_nas.space import SupernetSpace
+from lightning_nas.spaces.base import SupernetSpace
+from lightning_nas.spaces.text import genotype_text
 
 
 class ExtractGenotype(Callback):

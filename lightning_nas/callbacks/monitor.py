@@ -10,11 +10,10 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 
-from lightning_nas.callbacks.heatmap import draw_probabilities
-from lightning_nas.callbacks.searches import as_search, sound_genotype
-from lightning_nas.callbacks.tensorboard import figure_writers
+from lightning_nas.callbacks.run import as_search, figure_writers, sound_genotype
+from lightning_nas.reports.charts import draw_probabilities
 from lightning_nas.search import DifferentiableSearch, SearchModule
-from lightning_nas.space import SupernetSpace
+from lightning_nas.spaces.base import SupernetSpace
 
 
 class ArchitectureMonitor(Callback):

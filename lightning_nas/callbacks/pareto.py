@@ -11,21 +11,19 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from typing_extensions import override
 
-from lightning_nas.callbacks.front_costs import FrontCosts
-from lightning_nas.callbacks.front_file import Front, members_of
-from lightning_nas.callbacks.front_files import FrontFiles
-from lightning_nas.callbacks.front_picture import draw_front
-from lightning_nas.callbacks.front_record import FrontRecord
+from lightning_nas.architecture.genotype import Genotype
+from lightning_nas.callbacks.front_files import FrontCosts, FrontFiles
 from lightning_nas.callbacks.retrain import search_parts
-from lightning_nas.callbacks.searches import as_search, sound_genotype
-from lightning_nas.callbacks.tensorboard import figure_writers
-from lightning_nas.cost import Cost
-from lightning_nas.genotype import Genotype
-from lightning_nas.objectives import Direction, Objectives, check_pymoo
-from lightning_nas.picture import picture_bytes
+from lightning_nas.callbacks.run import as_search, figure_writers, sound_genotype
+from lightning_nas.costs import Cost
+from lightning_nas.networks.skeleton import Skeleton
+from lightning_nas.pareto.front import Front, members_of
+from lightning_nas.pareto.record import FrontRecord
+from lightning_nas.reports.cells import picture_bytes
+from lightning_nas.reports.charts import draw_front
 from lightning_nas.search import DifferentiableSearch, MultiTrialSearch, SearchModule, WeightSharingSearch
-from lightning_nas.skeleton import Skeleton
-from lightning_nas.trial import Proposal, Trial
+from lightning_nas.trials.objectives import Direction, Objectives, check_pymoo
+from lightning_nas.trials.trial import Proposal, Trial
 
 
 class ParetoFront(Callback):

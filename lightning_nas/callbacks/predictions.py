@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
-from lightning_nas.functional.files import write_atomically
+from lightning_nas.runtime.files import write_atomically
 
 
 class WritePredictions(Callback):

@@ -12,16 +12,16 @@ import yaml
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from lightning_nas.callbacks.schedules import DropPathSchedule
-from lightning_nas.callbacks.searches import data_of
+from lightning_nas.architecture.genotype import Genotype
+from lightning_nas.callbacks.run import data_of
 from lightning_nas.config import Configurable, class_path, instantiate, to_plain
-from lightning_nas.edge import DropPath
-from lightning_nas.genotype import Genotype
+from lightning_nas.execution.reference import DropPath
+from lightning_nas.networks.skeleton import Skeleton
 from lightning_nas.search import SearchModule
-from lightning_nas.skeleton import Skeleton
-from lightning_nas.space import SearchSpace
-from lightning_nas.task import check_classes
-from lightning_nas.training import NetworkTraining
+from lightning_nas.spaces.base import SearchSpace
+from lightning_nas.training.network import NetworkTraining
+from lightning_nas.training.schedules import DropPathSchedule
+from lightning_nas.training.task import check_classes
 
 Plain = dict[str, Any]
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from lightning_nas.callbacks.files import RunFile
 from lightning_nas.callbacks.retrain import (
     can_drop_paths,
     check_sizes,
@@ -20,10 +18,10 @@ from lightning_nas.callbacks.retrain import (
     search_parts,
     template_skeleton,
 )
-from lightning_nas.callbacks.searches import as_search, sound_genotype
-from lightning_nas.functional.seeding import generator
+from lightning_nas.callbacks.run import RunFile, as_search, sound_genotype
+from lightning_nas.networks.skeleton import Skeleton
+from lightning_nas.runtime.seeding import generator
 from lightning_nas.search import SearchModule
-from lightning_nas.skeleton import Skeleton
 
 
 class StackCells(Callback):
@@ -107,7 +105,7 @@ class StackCells(Callback):
     def _compare_limits(self, search: SearchModule) -> None:
         """Warn if the limits of the search are those of another network than the final one."""
         limited = search.costing.skeleton
-        if search.costing.limits and _without_speed(limited) != _without_speed(self.skeleton):
+        if search.costing.limits and limited != self.skeleton:
             rank_zero_warn(
                 f"The limits of the search hold for {limited}, and StackCells builds its result with "
                 f"{self.skeleton}, which may break them: give the search Budget(skeleton=...) with the skeleton of "
@@ -144,8 +142,3 @@ class StackCells(Callback):
                 f"{self.path} has no `data`: the config of the search's data could not be told. Add it to the file, or "
                 "derive the data module from lightning_nas.Configurable, or let it call save_hyperparameters()."
             )
-
-
-def _without_speed(skeleton: Skeleton) -> Skeleton:
-    """The skeleton but for what changes no figure of a network."""
-    return replace(skeleton, execution="fan_out", checkpoint_cells=False)

@@ -12,12 +12,12 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.tensorboard import SummaryWriter
 from typing_extensions import override
 
-from lightning_nas.callbacks.searches import as_multi_trial, genotype_text
-from lightning_nas.callbacks.tensorboard import figure_writers
-from lightning_nas.cost.costing import number
+from lightning_nas.callbacks.run import as_multi_trial, figure_writers
+from lightning_nas.costs.budget import number
 from lightning_nas.search import MultiTrialSearch
-from lightning_nas.space import SearchSpace
-from lightning_nas.trial import Fidelity, Trial, best_trials
+from lightning_nas.spaces.base import SearchSpace
+from lightning_nas.spaces.text import genotype_text
+from lightning_nas.trials.trial import Fidelity, Trial, best_trials
 
 
 class TrialMonitor(Callback):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from lightning_nas.data.augment import Augment
 from lightning_nas.data.base import ImageData
 from lightning_nas.data.bilevel import Bilevel
-from lightning_nas.data.cifar import Cifar10, Cifar100
 from lightning_nas.data.description import InputDescription
 from lightning_nas.data.digits import Digits
-from lightning_nas.data.fashion_mnist import FashionMnist
+from lightning_nas.data.downloaded import Cifar10, Cifar100, FashionMnist
 from lightning_nas.data.image_folder import ImageFolder
 from lightning_nas.data.phased import Phased
 

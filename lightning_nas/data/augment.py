@@ -1,13 +1,18 @@
-"""What is done to a batch of raw images on the training device."""
+"""Augmentation: settings, draws for each image, and what a batch goes through on the device."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import lightning as L
+import torch
 from torch import Tensor
 
+from lightning_nas.data.loading import Batch, ImageSet, InMemory, split
 from lightning_nas.functional import augment as ops
+from lightning_nas.functional.augment import channel_statistics, normalize
+from lightning_nas.runtime.seeding import current_seed, generator
 
 
 @dataclass(frozen=True)
@@ -70,3 +75,90 @@ class Augment:
             images = ops.color_jitter(images, draw("jitter", 3), self.jitter)
         images = ops.normalize(images, mean, std)
         return ops.cutout(images, draw("cutout", 2), self.cutout) if self.cutout else images
+
+
+class SampleDraws:
+    """Uniform numbers that belong to (seed, epoch, sample, purpose), whatever the batch or the rank that asks.
+
+    So they do not depend on the batch size or the number of ranks, and a resumed run sees the same ones. One table for
+    each purpose and epoch is drawn on the CPU, moved to the device once, and indexed.
+
+    Args:
+        samples: number of images in the training set.
+        seed: the run's seed.
+        epoch: the epoch that the numbers are for.
+        device: where they are used.
+    """
+
+    def __init__(self, samples: int, seed: int, epoch: int, device: torch.device) -> None:
+        self.samples = samples
+        self.key = (seed, epoch, device)
+        self._tables: dict[str, Tensor] = {}
+
+    def __call__(self, name: str, columns: int, indices: Tensor) -> Tensor:
+        """Numbers in [0, 1) of shape (B, columns) for the samples at `indices` (B,), on their device."""
+        if name not in self._tables:
+            seed, epoch, device = self.key
+            table = torch.rand(self.samples, columns, generator=generator(seed, "augment", name, epoch))
+            self._tables[name] = table.to(device)
+        return self._tables[name][indices]
+
+
+_STATISTICS_SAMPLE = 2000  # images looked at for mean and deviation when the set is streamed
+
+
+class BatchTransform:
+    """Normalises a batch, and augments it if it is for training.
+
+    Args:
+        augment: settings of the augmentation.
+        samples: gives the size of the training set that positions count in; asked only when a batch is augmented.
+        mean: of each channel, in units of 255.
+        std: standard deviation of each channel, in units of 255.
+    """
+
+    def __init__(
+        self, augment: Augment, samples: Callable[[], int], mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        self.augment = augment
+        self.samples = samples
+        self.mean = mean
+        self.std = std
+        self._draws: SampleDraws | None = None
+        self._constants: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, batch: Batch, trainer: L.Trainer | None) -> Batch:
+        """(images float32, targets) of (images uint8, targets, positions); (images, positions) keep their positions."""
+        images, *rest = batch
+        mean, std = self._mean_and_std(images.device)
+        if len(rest) == 1:
+            images = normalize(images, mean, std)
+        else:
+            positions = rest.pop()
+            if trainer is not None and trainer.training:  # false in sanity checks and in validation during a fit
+                draws = self._draws_for(trainer.current_epoch, images.device)
+                images = self.augment(images, lambda name, columns: draws(name, columns, positions), mean, std)
+            else:
+                images = normalize(images, mean, std)
+        if trainer is not None:  # Lightning converts to 64-bit or true 16-bit before this, when images are still uint8
+            images = trainer.precision_plugin.convert_input(images)
+        return images, *rest
+
+    def _draws_for(self, epoch: int, device: torch.device) -> SampleDraws:
+        key = (current_seed(), epoch, device)
+        if self._draws is None or self._draws.key != key:
+            self._draws = SampleDraws(self.samples(), *key)
+        return self._draws
+
+    def _mean_and_std(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        if device not in self._constants:  # made once: a copy from Python numbers waits for the GPU
+            self._constants[device] = torch.tensor(self.mean, device=device), torch.tensor(self.std, device=device)
+        return self._constants[device]
+
+
+def statistics(images: ImageSet) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, in units of 255; of 2,000 images if they are streamed from disk."""
+    if isinstance(images, InMemory):
+        return channel_statistics(images.images)
+    _, sample = split(len(images), min(1.0, _STATISTICS_SAMPLE / len(images)), 0, "statistics")
+    return channel_statistics(images.read(torch.tensor(sample)))

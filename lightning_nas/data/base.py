@@ -12,12 +12,19 @@ import lightning as L
 from torch.utils.data import DataLoader, Subset
 
 from lightning_nas.config import Configurable
-from lightning_nas.data.augment import Augment
-from lightning_nas.data.dataset import Batch, ImageSet, Streamed, as_it_is
-from lightning_nas.data.errors import DataError
-from lightning_nas.data.loading import check_batch_size, evaluation_loader, split, training_loader, world
-from lightning_nas.data.scan import images_under
-from lightning_nas.data.transform import BatchTransform, statistics
+from lightning_nas.data.augment import Augment, BatchTransform, statistics
+from lightning_nas.data.loading import (
+    Batch,
+    ImageSet,
+    Streamed,
+    as_it_is,
+    check_batch_size,
+    evaluation_loader,
+    split,
+    training_loader,
+    world,
+)
+from lightning_nas.data.reading import DataError, images_under
 
 
 class ImageData(L.LightningDataModule, Configurable, ABC):

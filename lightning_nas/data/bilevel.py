@@ -7,18 +7,11 @@ from typing import Any, cast
 import lightning as L
 from lightning.pytorch.utilities import CombinedLoader
 from lightning.pytorch.utilities.model_helpers import is_overridden
-from torch.utils.data import (
-    DataLoader,
-    DistributedSampler,
-    IterableDataset,
-    RandomSampler,
-    SequentialSampler,
-    Subset,
-)
+from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, RandomSampler, SequentialSampler, Subset
 
 from lightning_nas.config import Configurable, foreign_config
-from lightning_nas.data.errors import DataError
 from lightning_nas.data.loading import check_batch_size, evaluation_loader, size_of, split, training_loader, world
+from lightning_nas.data.reading import DataError
 
 PARTS = ("train", "val")
 _KEPT = (

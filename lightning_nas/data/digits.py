@@ -13,9 +13,8 @@ from torch.nn import functional
 
 from lightning_nas.data.augment import Augment
 from lightning_nas.data.base import ImageData
-from lightning_nas.data.dataset import InMemory
-from lightning_nas.data.errors import DataError
-from lightning_nas.data.loading import split
+from lightning_nas.data.loading import InMemory, split
+from lightning_nas.data.reading import DataError
 
 _SIDE = 8
 _TEST_SHARE = 0.2

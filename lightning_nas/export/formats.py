@@ -1,4 +1,4 @@
-"""The two formats: how a network becomes bytes, and how these are run."""
+"""The error of exports."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from importlib import import_module
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
-from lightning_nas.export.errors import ExportError
+
+class ExportError(MisconfigurationException, ValueError):
+    """A network that cannot be exported as asked; nothing was written."""
+
 
 Run = Callable[[Tensor], Tensor]
 EXTRA_FILE = "lightning_nas.json"

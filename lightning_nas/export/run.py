@@ -12,15 +12,11 @@ import torch
 from torch import Tensor
 
 from lightning_nas.data.description import InputDescription, describe
-from lightning_nas.export.compare import largest_difference
-from lightning_nas.export.errors import ExportError
-from lightning_nas.export.formats import Format, Onnx, Run
-from lightning_nas.export.images import data_images, random_images
-from lightning_nas.export.loading import load_training
-from lightning_nas.export.network import ExportedNetwork
-from lightning_nas.export.plan import check_place, format_of, image_shape, known_of, metadata_of
-from lightning_nas.functional.files import write_atomically
-from lightning_nas.training import NetworkTraining
+from lightning_nas.export.checks import check_place, format_of, image_shape, known_of, largest_difference, metadata_of
+from lightning_nas.export.formats import ExportError, Format, Onnx, Run
+from lightning_nas.export.network import ExportedNetwork, data_images, load_training, random_images
+from lightning_nas.runtime.files import write_atomically
+from lightning_nas.training.network import NetworkTraining
 
 
 @dataclass(frozen=True)

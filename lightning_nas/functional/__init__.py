@@ -1,1 +1,1 @@
-"""Pure functions on tensors, seeds and files; they import nothing of the package."""
+"""Pure functions of tensors."""

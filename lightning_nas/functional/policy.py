@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lightning_nas.functional.transfer import moved
+from lightning_nas.runtime.memory import moved
 
 
 def categorical(logits_BO: Tensor, index_B: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lightning_nas.config import Configurable
-from lightning_nas.inheritance.reading import kept_random_numbers, network_of, read_source, training_batches
-from lightning_nas.inheritance.recalibration import recalibrate
+from lightning_nas.inheritance.recalibration import recalibrate, training_batches
 from lightning_nas.inheritance.store import WeightStore
-from lightning_nas.inheritance.transfer import InheritanceReport, Source, inherit, is_covered
-from lightning_nas.module import GuardedModule
-from lightning_nas.parallel import average_buffers
+from lightning_nas.inheritance.transfer import InheritanceReport, Source, inherit, is_covered, network_of, read_source
+from lightning_nas.runtime.parallel import average_buffers
+from lightning_nas.runtime.seeding import preserve_random_state
+from lightning_nas.training.module import GuardedModule
 
 
 class WeightInheritance(Callback, Configurable):
@@ -132,7 +132,7 @@ class WeightInheritance(Callback, Configurable):
         if self._resumed or self.report is None or not self.report.recalibrate or not self.recalibrate or supernet:
             return
         inputs = pl_module.inputs if isinstance(pl_module, GuardedModule) else _first
-        with kept_random_numbers(trainer), trainer.precision_plugin.train_step_context():
+        with preserve_random_state(trainer), trainer.precision_plugin.train_step_context():
             count = recalibrate(network, training_batches(trainer, pl_module, self.recalibrate), inputs)
         average_buffers(network, trainer.strategy)
         rank_zero_info(f"{type(self).__name__}: computed the running statistics anew, on {count} batches")

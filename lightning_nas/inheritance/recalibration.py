@@ -1,15 +1,20 @@
-"""Running statistics that describe the network that has them."""
+"""Recalibration of batch-norm running statistics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.data import DataLoader, IterableDataset
 
-from lightning_nas.norm import BatchNorm
+from lightning_nas.execution.norm import BatchNorm
 
 
 def recalibrate(network: nn.Module, batches: Iterable[Any], inputs: Callable[[Any], Tensor]) -> int:
@@ -69,3 +74,29 @@ def _took_part(norms: Sequence[_BatchNorm]) -> list[bool]:
     """Whether each norm has seen a batch, in one copy to the host."""
     seen = [norm.num_batches_tracked for norm in norms if norm.num_batches_tracked is not None]
     return [count > 0 for count in torch.stack(seen).tolist()] if seen else []
+
+
+def training_batches(trainer: Trainer, pl_module: LightningModule, count: int) -> Iterator[Any]:
+    """Up to `count` training batches on the device, from a loader beside the fit's, in this process.
+
+    Raises:
+        MisconfigurationException: the training data cannot be read a second time.
+    """
+    given = trainer.train_dataloader
+    loader = getattr(given, "training", given)  # where an epoch has phases, that of the weights
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+        raise MisconfigurationException(
+            f"WeightInheritance(recalibrate={count}): the training data is a {type(loader).__name__} that can be read "
+            "only once. Give one DataLoader over a data set of known length, or set recalibrate=0."
+        )
+    order: dict[str, Any] = {"sampler": loader.sampler, "batch_size": None}
+    if loader.batch_sampler is not None:
+        order = {"batch_sampler": loader.batch_sampler}
+    # one of its own: the fit has begun to iterate over the first one, whose workers may serve one iterator only
+    beside = DataLoader(loader.dataset, collate_fn=loader.collate_fn, generator=torch.Generator(), **order)
+    data = trainer.datamodule  # type: ignore[attr-defined]
+    overridden = data is not None and is_overridden("on_before_batch_transfer", data, LightningDataModule)
+    before = (data if overridden else pl_module).on_before_batch_transfer
+    for batch in islice(beside, count):
+        batch = before(trainer.precision_plugin.convert_input(batch), 0)
+        yield trainer.strategy.batch_to_device(batch, dataloader_idx=0)

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from lightning_nas.config import Configurable
-from lightning_nas.functional.files import write_atomically
+from lightning_nas.runtime.files import write_atomically
 
 _FILE = re.compile(r"(\d{6,})\.pt")
 _TEMPORARY = re.compile(r"\.\d{6,}\.pt\..+")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -174,3 +177,45 @@ def _copy(source: Tensor, target: Tensor) -> None:
             begin = (total - width) // 2 if dimension > 1 else 0
             windows.append(slice(begin, begin + width))
     target[tuple(mine)] = source[tuple(theirs)].to(target)
+
+
+_NETWORKS = ("network", "supernet")
+"""What a training and a search call their network."""
+
+
+def network_of(pl_module: LightningModule) -> tuple[nn.Module, bool]:
+    """The network that a module trains, and whether it is a supernet.
+
+    Raises:
+        MisconfigurationException: it has none under a name that is known.
+    """
+    for name in _NETWORKS:
+        network = getattr(pl_module, name, None)
+        if isinstance(network, nn.Module):
+            return network, name == "supernet"
+    raise MisconfigurationException(
+        f"WeightInheritance: {type(pl_module).__name__} has neither a `network` nor a `supernet` that could inherit. "
+        "Remove the callback, or train a NetworkTraining or a search of supernets."
+    )
+
+
+def read_source(path: str | Path) -> Source:
+    """The network in a checkpoint of a `NetworkTraining`, in one of a search, or in a file of a `WeightStore`.
+
+    Raises:
+        ValueError: no such file, or it holds no network.
+    """
+    what = f"WeightInheritance(sources=[{str(path)!r}])"
+    if not Path(path).is_file():
+        raise ValueError(f"{what}: no such file. Give checkpoints, or files of a WeightStore.")
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    for name in _NETWORKS:
+        found = {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
+        if found:
+            return Source(str(path), found, mixture=name == "supernet")
+    if "state_dict" in content or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(
+            f"{what} holds no network: give a checkpoint of a NetworkTraining or of a search of supernets."
+        )
+    return Source(str(path), state)

@@ -6,8 +6,7 @@ from lightning_nas.methods.evolution import EvolutionSearch
 from lightning_nas.methods.gdas import GdasSearch, GumbelHard
 from lightning_nas.methods.nasnet import NasnetSearch
 from lightning_nas.methods.pareto import ParetoSearch
-from lightning_nas.methods.random_search import RandomSearch
-from lightning_nas.methods.random_sharing import RandomSharingSearch
+from lightning_nas.methods.random_search import RandomSearch, RandomSharingSearch
 from lightning_nas.methods.reinforce import ReinforceSearch
 from lightning_nas.methods.single_path import SinglePathSearch
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lightning_nas.cost import Budget, ExpectedCost
-from lightning_nas.optimizer import Adam, Sgd
-from lightning_nas.relaxation import Softmax
+from lightning_nas.architecture.relaxation import Softmax
+from lightning_nas.costs import Budget, ExpectedCost
+from lightning_nas.execution.settings import Execution
+from lightning_nas.networks.skeleton import Skeleton
 from lightning_nas.search.differentiable import DifferentiableSearch, Extraction
-from lightning_nas.skeleton import Skeleton
-from lightning_nas.space import SupernetSpace
-from lightning_nas.task import Task
+from lightning_nas.spaces.base import SupernetSpace
+from lightning_nas.training.optimizer import Adam, Sgd
+from lightning_nas.training.task import Task
 
 
 class DartsSearch(DifferentiableSearch):
@@ -42,6 +43,7 @@ class DartsSearch(DifferentiableSearch):
         warmup_epochs: int = 0,
         budget: Budget | None = None,
         expected_cost: ExpectedCost | None = None,
+        execution: Execution = Execution(),
     ) -> None:
         relaxation = Softmax()
         super().__init__(
@@ -59,4 +61,5 @@ class DartsSearch(DifferentiableSearch):
             warmup_epochs,
             budget,
             expected_cost,
+            execution,
         )

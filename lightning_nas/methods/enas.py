@@ -6,15 +6,16 @@ authors' code, https://github.com/melodyguan/enas.
 
 from __future__ import annotations
 
-from lightning_nas.controller import LstmController, PolicyRule, Reinforce
-from lightning_nas.cost import Budget
-from lightning_nas.derivation import Derivation
-from lightning_nas.optimizer import Adam, Sgd
-from lightning_nas.reward import Reward
+from lightning_nas.costs import Budget
+from lightning_nas.execution.settings import Execution
+from lightning_nas.networks.skeleton import Skeleton
+from lightning_nas.samplers.controllers import LstmController, PolicyRule, Reinforce
+from lightning_nas.search.derivation import Derivation
 from lightning_nas.search.weight_sharing import WeightSharingSearch
-from lightning_nas.skeleton import Skeleton
-from lightning_nas.space import SupernetSpace
-from lightning_nas.task import Task
+from lightning_nas.spaces.base import SupernetSpace
+from lightning_nas.training.optimizer import Adam, Sgd
+from lightning_nas.training.task import Task
+from lightning_nas.trials.reward import Reward
 
 
 class EnasSearch(WeightSharingSearch):
@@ -62,6 +63,7 @@ class EnasSearch(WeightSharingSearch):
         epochs: int | None = None,
         round_size: int = 10,
         budget: Budget | None = None,
+        execution: Execution = Execution(),
     ) -> None:
         controller = LstmController(
             space,
@@ -74,4 +76,6 @@ class EnasSearch(WeightSharingSearch):
             tanh_constant=tanh_constant,
             op_tanh_reduce=op_tanh_reduce,
         )
-        super().__init__(controller, skeleton, derivation, reward, task, optimizer, clip, epochs, round_size, budget)
+        super().__init__(
+            controller, skeleton, derivation, reward, task, optimizer, clip, epochs, round_size, budget, execution
+        )

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import torch
 
-from lightning_nas.cost import Budget, ExpectedCost
-from lightning_nas.edge import Architecture, EdgeWeights
+from lightning_nas.architecture.edges import Architecture, EdgeWeights
+from lightning_nas.architecture.relaxation import Parameters, Relaxation
+from lightning_nas.costs import Budget, ExpectedCost
+from lightning_nas.execution.settings import Execution
 from lightning_nas.functional.relax import gumbel_noise, hard_gumbel_softmax
-from lightning_nas.functional.transfer import moved
-from lightning_nas.optimizer import Adam, Sgd
-from lightning_nas.relaxation import Parameters, Relaxation
+from lightning_nas.networks.skeleton import Skeleton
+from lightning_nas.runtime.memory import moved
 from lightning_nas.search.differentiable import DifferentiableSearch, Extraction
-from lightning_nas.skeleton import Skeleton
-from lightning_nas.space import SupernetSpace
-from lightning_nas.task import Task
+from lightning_nas.spaces.base import SupernetSpace
+from lightning_nas.training.optimizer import Adam, Sgd
+from lightning_nas.training.task import Task
 
 
 class GumbelHard(Relaxation):
@@ -81,6 +82,7 @@ class GdasSearch(DifferentiableSearch):
         warmup_epochs: int = 0,
         budget: Budget | None = None,
         expected_cost: ExpectedCost | None = None,
+        execution: Execution = Execution(),
     ) -> None:
         inactive = space.inactive_gradient if inactive_gradient is None else inactive_gradient
         relaxation = GumbelHard(temperature, inactive)
@@ -97,4 +99,5 @@ class GdasSearch(DifferentiableSearch):
             warmup_epochs=warmup_epochs,
             budget=budget,
             expected_cost=expected_cost,
+            execution=execution,
         )

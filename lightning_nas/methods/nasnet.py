@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing_extensions import Unpack
 
-from lightning_nas.controller import LstmController, PolicyRule, Ppo
-from lightning_nas.evaluator import Evaluator
-from lightning_nas.optimizer import Adam
-from lightning_nas.reward import Reward
+from lightning_nas.evaluators import Evaluator
+from lightning_nas.networks.skeleton import Skeleton
+from lightning_nas.samplers.controllers import LstmController, PolicyRule, Ppo
 from lightning_nas.search.multi_trial import MultiTrialSearch, TrialSettings
-from lightning_nas.skeleton import Skeleton
-from lightning_nas.space import SearchSpace
-from lightning_nas.trial import Fidelity
+from lightning_nas.spaces.base import SearchSpace
+from lightning_nas.training.optimizer import Adam
+from lightning_nas.trials.reward import Reward
+from lightning_nas.trials.trial import Fidelity
 
 
 class NasnetSearch(MultiTrialSearch):

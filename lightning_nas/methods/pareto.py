@@ -11,15 +11,15 @@ from collections.abc import Mapping
 
 from typing_extensions import Unpack
 
-from lightning_nas.cost import Budget
-from lightning_nas.evaluator import Evaluator
-from lightning_nas.objectives import Direction
-from lightning_nas.reward import MetricReward, Reward
-from lightning_nas.sampler import Nsga2Sampler
+from lightning_nas.costs import Budget
+from lightning_nas.evaluators import Evaluator
+from lightning_nas.networks.skeleton import Skeleton
+from lightning_nas.samplers import Nsga2Sampler
 from lightning_nas.search.multi_trial import MultiTrialSearch, TrialSettings
-from lightning_nas.skeleton import Skeleton
-from lightning_nas.space import SearchSpace
-from lightning_nas.trial import Fidelity
+from lightning_nas.spaces.base import SearchSpace
+from lightning_nas.trials.objectives import Direction
+from lightning_nas.trials.reward import MetricReward, Reward
+from lightning_nas.trials.trial import Fidelity
 
 
 class ParetoSearch(MultiTrialSearch):

@@ -1,7 +1,4 @@
-"""Random search, the baseline that every search has to beat.
-
-Source: Li & Talwalkar, "Random Search and Reproducibility for Neural Architecture Search", UAI 2019.
-"""
+"""Random search, with children trained one by one and with shared weights."""
 
 from __future__ import annotations
 
@@ -9,13 +6,19 @@ from collections.abc import Mapping
 
 from typing_extensions import Unpack
 
-from lightning_nas.evaluator import Evaluator
-from lightning_nas.reward import Reward
-from lightning_nas.sampler import UniformSampler
+from lightning_nas.costs import Budget
+from lightning_nas.evaluators import Evaluator
+from lightning_nas.execution.settings import Execution
+from lightning_nas.networks.skeleton import Skeleton
+from lightning_nas.samplers import UniformSampler
+from lightning_nas.search.derivation import Derivation
 from lightning_nas.search.multi_trial import MultiTrialSearch, TrialSettings
-from lightning_nas.skeleton import Skeleton
-from lightning_nas.space import SearchSpace
-from lightning_nas.trial import Fidelity
+from lightning_nas.search.weight_sharing import WeightSharingSearch
+from lightning_nas.spaces.base import SearchSpace, SupernetSpace
+from lightning_nas.training.optimizer import Sgd
+from lightning_nas.training.task import Task
+from lightning_nas.trials.reward import Reward
+from lightning_nas.trials.trial import Fidelity
 
 
 class RandomSearch(MultiTrialSearch):
@@ -54,3 +57,45 @@ class RandomSearch(MultiTrialSearch):
     ) -> None:
         sampler = UniformSampler(space, fidelity, fixed)
         super().__init__(sampler, evaluator, skeleton, reward, trials=trials, round_size=round_size, **settings)
+
+
+class RandomSharingSearch(WeightSharingSearch):
+    """A supernet trained on uniform paths; the best of a hundred random ones is the result.
+
+    Its data is `Phased(..., fraction=0.5)`, without a phase for the sampler, which learns nothing.
+
+    Args:
+        space: where to search.
+        skeleton: sizes of the supernet.
+        derivation: None is the best of 100 paths on 10 batches, once, after the last epoch.
+        task: as in `WeightSharingSearch`.
+        optimizer: as in `WeightSharingSearch`; the default is NAS-Bench-201's, of 250 epochs.
+        clip: as in `WeightSharingSearch`.
+        epochs: as in `WeightSharingSearch`.
+        budget: as in `WeightSharingSearch`.
+        execution: as in `WeightSharingSearch`.
+
+    Example:
+        >>> from lightning_nas.spaces import NasBench201Space
+        >>> space = NasBench201Space()
+        >>> RandomSharingSearch(space, space.skeleton(channels=4)).derivation.candidates
+        100
+    """
+
+    def __init__(
+        self,
+        space: SupernetSpace,
+        skeleton: Skeleton,
+        derivation: Derivation | None = None,
+        task: Task | None = None,
+        optimizer: Sgd = Sgd(lr=0.025, lr_min=0.001, nesterov=True, weight_decay=5e-4),
+        clip: float | None = 5.0,
+        epochs: int | None = None,
+        budget: Budget | None = None,
+        execution: Execution = Execution(),
+    ) -> None:
+        derivation = derivation or Derivation(candidates=100, batches=10, every=0)
+        sampler = UniformSampler(space)
+        super().__init__(
+            sampler, skeleton, derivation, None, task, optimizer, clip, epochs, budget=budget, execution=execution
+        )

@@ -5,14 +5,15 @@ Source: Guo et al., "Single Path One-Shot Neural Architecture Search with Unifor
 
 from __future__ import annotations
 
-from lightning_nas.cost import Budget
-from lightning_nas.derivation import Derivation
-from lightning_nas.optimizer import Sgd
-from lightning_nas.sampler import RegularizedEvolution, UniformSampler
+from lightning_nas.costs import Budget
+from lightning_nas.execution.settings import Execution
+from lightning_nas.networks.skeleton import Skeleton
+from lightning_nas.samplers import RegularizedEvolution, UniformSampler
+from lightning_nas.search.derivation import Derivation
 from lightning_nas.search.weight_sharing import WeightSharingSearch
-from lightning_nas.skeleton import Skeleton
-from lightning_nas.space import SupernetSpace
-from lightning_nas.task import Task
+from lightning_nas.spaces.base import SupernetSpace
+from lightning_nas.training.optimizer import Sgd
+from lightning_nas.training.task import Task
 
 
 class SinglePathSearch(WeightSharingSearch):
@@ -35,6 +36,7 @@ class SinglePathSearch(WeightSharingSearch):
         clip: as in `WeightSharingSearch`.
         epochs: as in `WeightSharingSearch`.
         budget: as in `WeightSharingSearch`; the evolution mutates again what would break a limit.
+        execution: as in `WeightSharingSearch`.
 
     Example:
         >>> from lightning_nas.spaces import NasBench201Space
@@ -58,8 +60,11 @@ class SinglePathSearch(WeightSharingSearch):
         clip: float | None = 5.0,
         epochs: int | None = None,
         budget: Budget | None = None,
+        execution: Execution = Execution(),
     ) -> None:
         evolution = RegularizedEvolution(space, population, sample)
         derivation = Derivation(candidates, batches, every, "recalibrated", recalibrate, evolution)
         sampler = UniformSampler(space)
-        super().__init__(sampler, skeleton, derivation, None, task, optimizer, clip, epochs, budget=budget)
+        super().__init__(
+            sampler, skeleton, derivation, None, task, optimizer, clip, epochs, budget=budget, execution=execution
+        )

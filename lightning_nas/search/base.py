@@ -10,12 +10,12 @@ from lightning.pytorch import Callback
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from lightning_nas.cost import Budget, Costing
-from lightning_nas.genotype import Genotype
-from lightning_nas.module import GuardedModule
-from lightning_nas.skeleton import Skeleton
-from lightning_nas.space import SearchSpace
-from lightning_nas.task import Task
+from lightning_nas.architecture.genotype import Genotype
+from lightning_nas.costs import Budget, Costing
+from lightning_nas.networks.skeleton import Skeleton
+from lightning_nas.spaces.base import SearchSpace
+from lightning_nas.training.module import GuardedModule
+from lightning_nas.training.task import Task
 
 
 class SearchModule(GuardedModule, ABC):

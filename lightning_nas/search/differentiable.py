@@ -13,25 +13,24 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lightning_nas.cost import Budget, Costing, ExpectedCost
-from lightning_nas.cost.within import most_probable
-from lightning_nas.edge import Architecture
-from lightning_nas.functional.collection import collection_put_off
-from lightning_nas.functional.gradients import frozen, gradients
+from lightning_nas.architecture.edges import Architecture
+from lightning_nas.architecture.genotype import Genotype
+from lightning_nas.architecture.relaxation import Parameters, Relaxation
+from lightning_nas.costs import Budget, Costing, ExpectedCost
+from lightning_nas.costs.limits import most_probable
+from lightning_nas.execution.settings import Execution
+from lightning_nas.functional.gradients import SgdStep, frozen, gradients, unrolled_gradient
 from lightning_nas.functional.relax import entropy
-from lightning_nas.functional.seeding import generator
-from lightning_nas.functional.unrolled import SgdStep, unrolled_gradient
-from lightning_nas.genotype import Genotype
-from lightning_nas.optimizer import Adam, Sgd, parameters_of
-from lightning_nas.parallel import average_tensors
-from lightning_nas.relaxation import Parameters, Relaxation
-from lightning_nas.search.budgeted import check_budget
-from lightning_nas.search.cost_loss import CostLoss
+from lightning_nas.networks.skeleton import Skeleton
+from lightning_nas.runtime.memory import defer_garbage_collection
+from lightning_nas.runtime.parallel import average_tensors
+from lightning_nas.runtime.seeding import generator
+from lightning_nas.search.budget import CostLoss, check_budget
 from lightning_nas.search.supernet import SupernetSearch
-from lightning_nas.skeleton import Skeleton
-from lightning_nas.space import SupernetSpace
-from lightning_nas.step_log import log_step
-from lightning_nas.task import Task
+from lightning_nas.spaces.base import SupernetSpace
+from lightning_nas.training.module import log_step
+from lightning_nas.training.optimizer import Adam, Sgd, parameters_of
+from lightning_nas.training.task import Task
 
 Extraction = Callable[[Mapping[str, Tensor], SupernetSpace], Genotype]
 """From the probabilities of each group to a genotype, in place of the space's own rule."""
@@ -60,6 +59,7 @@ class DifferentiableSearch(SupernetSearch):
             candidates are the better ones while the others are untrained, and collect weight that they keep.
         budget: costs that are reported, and limits: the result is the most probable genotype that keeps them.
         expected_cost: pulls the architecture to a cost while it is searched.
+        execution: how the supernet is run: speed and memory, the same function.
 
     Raises:
         ValueError: an argument is out of range.
@@ -81,8 +81,9 @@ class DifferentiableSearch(SupernetSearch):
         warmup_epochs: int = 0,
         budget: Budget | None = None,
         expected_cost: ExpectedCost | None = None,
+        execution: Execution = Execution(),
     ) -> None:
-        super().__init__(space, skeleton, task, optimizer, clip, epochs, budget)
+        super().__init__(space, skeleton, task, optimizer, clip, epochs, budget, execution)
         if order not in (1, 2):
             raise ValueError(f"{type(self).__name__}(order={order}): give 1 or 2.")
         if epsilon <= 0:
@@ -179,7 +180,7 @@ class DifferentiableSearch(SupernetSearch):
             self.check_batch(batch[half], half)
         weight_optimizer, architecture_optimizer = self.optimizers()  # type: ignore[attr-defined]
         size = len(self.task.inputs(batch["train"]))
-        with collection_put_off(), self.explain_out_of_memory(size):
+        with defer_garbage_collection(), self.explain_out_of_memory(size):
             if self.current_epoch >= self.warmup_epochs:
                 found = self._architecture_step(batch, batch_idx, weight_optimizer, architecture_optimizer)
                 log_step(self, "search/arch_loss", found, size)

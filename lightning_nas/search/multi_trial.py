@@ -15,24 +15,21 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from typing_extensions import TypedDict, override
 
-from lightning_nas.cost import Budget
-from lightning_nas.evaluator import Evaluator, Job
+from lightning_nas.architecture.genotype import Genotype
+from lightning_nas.costs import Budget
+from lightning_nas.evaluators import Evaluator, Job
 from lightning_nas.functional.gradients import gradients
-from lightning_nas.functional.seeding import derive_seed, generator
-from lightning_nas.genotype import Genotype
-from lightning_nas.parallel import Exchange, average_tensors
-from lightning_nas.reward import MetricReward, Reward
-from lightning_nas.sampler import Sampler
+from lightning_nas.networks.skeleton import Skeleton
+from lightning_nas.runtime.parallel import Exchange, average_tensors
+from lightning_nas.runtime.seeding import derive_seed, generator, isolated_numerics
+from lightning_nas.samplers import Sampler
 from lightning_nas.search.base import SearchModule
-from lightning_nas.search.budgeted import check_budget, nearest, nothing_fits
-from lightning_nas.search.progress import Progress
-from lightning_nas.search.refusals import check_numbers, check_trainer, refuse_data
-from lightning_nas.search.ticks import Ticks
-from lightning_nas.search.trial_runner import TrialRunner
-from lightning_nas.search.undisturbed import undisturbed
-from lightning_nas.skeleton import Skeleton
-from lightning_nas.task import Classification, Task
-from lightning_nas.trial import Proposal, Trial
+from lightning_nas.search.budget import check_budget, nearest, nothing_fits
+from lightning_nas.search.checks import check_numbers, check_trainer, refuse_data
+from lightning_nas.search.trial_runner import Progress, TrialRunner, TrialSteps
+from lightning_nas.training.task import Classification, Task
+from lightning_nas.trials.reward import MetricReward, Reward
+from lightning_nas.trials.trial import Proposal, Trial
 
 _STATE = "multi_trial"
 
@@ -107,7 +104,7 @@ class MultiTrialSearch(SearchModule):
         self.counter = nn.Parameter(torch.zeros(()))
         self.progress = Progress(max_failures, sampler.objectives)
         self._found: frozenset[int] = frozenset()  # trials of an earlier run
-        self._tick, self._proposals = 0, list[Proposal]()
+        self._step_in_round, self._proposals = 0, list[Proposal]()
         self._earlier_file = ""
         self._runner: TrialRunner | None = None
         self._exchange: Exchange | None = None
@@ -158,12 +155,12 @@ class MultiTrialSearch(SearchModule):
         self.evaluator.check(self.space, self.skeleton)
         check_budget(type(self).__name__, self.costing)
 
-    def train_dataloader(self) -> Ticks:
+    def train_dataloader(self) -> TrialSteps:
         """One batch for each trial that a rank evaluates."""
-        return Ticks(self.trials // self.round_size * self._ticks_per_round)
+        return TrialSteps(self.trials // self.round_size * self._steps_per_round)
 
     @property
-    def _ticks_per_round(self) -> int:
+    def _steps_per_round(self) -> int:
         return math.ceil(self.round_size / self.trainer.world_size)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -205,18 +202,18 @@ class MultiTrialSearch(SearchModule):
     def training_step(self, batch: int, batch_idx: int) -> None:  # noqa: ARG002 - a batch is only a tick
         """One trial on each rank; after the last of a round the sampler learns."""
         first = self.sampler.told
-        with undisturbed():
+        with isolated_numerics():
             if not self._proposals:
                 self._begin_round(first)
-            index = self._tick * self.trainer.world_size + self.global_rank
+            index = self._step_in_round * self.trainer.world_size + self.global_rank
             if index < self.round_size:
                 trial = self.runner.trial(first + index, self._proposals[index], first)
                 if self.sampler.objectives is not None:
                     self.sampler.objectives.point_of(trial)  # a metric that is missing shows with the first child
                 if trial.reward is not None:
                     self.log("search/reward", trial.reward, prog_bar=True, logger=False, batch_size=1)
-            self._tick += 1
-            if self._tick == self._ticks_per_round:
+            self._step_in_round += 1
+            if self._step_in_round == self._steps_per_round:
                 self._finish_round(first)
         self._optimizers[0].step()
 
@@ -245,7 +242,7 @@ class MultiTrialSearch(SearchModule):
         for loss in self.sampler.losses(trials):
             self._step(loss)
         self.sampler.tell(trials)
-        self._tick, self._proposals = 0, []
+        self._step_in_round, self._proposals = 0, []
         self._note(trials)
 
     def _step(self, loss: Tensor) -> None:
@@ -300,9 +297,9 @@ class MultiTrialSearch(SearchModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         file = "" if self._runner is None else str(self._runner.file.path.absolute())
-        checkpoint[_STATE] = {**self.progress.to_dict(), "tick": self._tick, "file": file}
+        checkpoint[_STATE] = {**self.progress.to_dict(), "tick": self._step_in_round, "file": file}
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         state = checkpoint[_STATE]
         self.progress.restore(state)
-        self._tick, self._earlier_file = state["tick"], state["file"]
+        self._step_in_round, self._earlier_file = state["tick"], state["file"]

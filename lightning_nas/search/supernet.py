@@ -12,15 +12,16 @@ from torch.optim import Optimizer
 from torchmetrics import MeanMetric
 from typing_extensions import override
 
-from lightning_nas.cost import Budget
-from lightning_nas.edge import Architecture
-from lightning_nas.norm import batch_statistics
-from lightning_nas.optimizer import Sgd, parameters_of
-from lightning_nas.parallel import average_tensors
+from lightning_nas.architecture.edges import Architecture
+from lightning_nas.costs import Budget
+from lightning_nas.execution.norm import batch_statistics
+from lightning_nas.execution.settings import Execution
+from lightning_nas.networks.skeleton import NetworkOutput, Skeleton
+from lightning_nas.runtime.parallel import average_tensors
 from lightning_nas.search.base import SearchModule
-from lightning_nas.skeleton import NetworkOutput, Skeleton
-from lightning_nas.space import SupernetSpace
-from lightning_nas.task import Classification, Task
+from lightning_nas.spaces.base import SupernetSpace
+from lightning_nas.training.optimizer import Sgd, parameters_of
+from lightning_nas.training.task import Classification, Task
 
 
 class SupernetSearch(SearchModule):
@@ -37,6 +38,7 @@ class SupernetSearch(SearchModule):
         clip: largest norm of the weights' gradient; None turns clipping off.
         epochs: horizon of the schedules; None takes `Trainer.max_epochs`.
         budget: costs that are reported, and limits that the result keeps; None: none.
+        execution: how the supernet is run: speed and memory, the same function.
 
     Raises:
         ValueError: an argument is out of range.
@@ -51,13 +53,14 @@ class SupernetSearch(SearchModule):
         clip: float | None,
         epochs: int | None,
         budget: Budget | None = None,
+        execution: Execution = Execution(),
     ) -> None:
         super().__init__(space, skeleton, task or Classification(), epochs, budget)
         if clip is not None and clip <= 0:
             raise ValueError(f"{type(self).__name__}(clip={clip}): give a positive number, or None for no clipping.")
         self.space: SupernetSpace = space
-        self.optimizer, self.clip = optimizer, clip
-        self.supernet = space.build(None, skeleton)
+        self.optimizer, self.clip, self.execution = optimizer, clip, execution
+        self.supernet = space.build(None, skeleton, execution)
         self.val_metric, self.discrete_metric = self.task.metric(skeleton), self.task.metric(skeleton)
         self.val_loss = MeanMetric()
 

@@ -13,29 +13,29 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from typing_extensions import override
 
-from lightning_nas.cost import Budget
-from lightning_nas.derivation import Derivation
-from lightning_nas.edge import Architecture
-from lightning_nas.functional.collection import collection_put_off
+from lightning_nas.architecture.edges import Architecture
+from lightning_nas.architecture.genotype import Genotype
+from lightning_nas.costs import Budget
+from lightning_nas.evaluators.path_score import Path, evaluating, score_path
+from lightning_nas.execution.settings import Execution
 from lightning_nas.functional.gradients import gradients
-from lightning_nas.functional.seeding import generator
-from lightning_nas.genotype import Genotype
-from lightning_nas.inheritance.reading import kept_random_numbers, training_batches
-from lightning_nas.optimizer import Sgd
-from lightning_nas.parallel import average_tensors
-from lightning_nas.path_score import Path, evaluating, score_path
-from lightning_nas.reward import MetricReward, Reward
-from lightning_nas.sampler import Sampler
-from lightning_nas.search.budgeted import check_budget, check_reward, fitting, nearest, nothing_fits
-from lightning_nas.search.candidates import write_candidates
-from lightning_nas.search.phase_refusals import check_limits, check_phases
+from lightning_nas.inheritance.recalibration import training_batches
+from lightning_nas.networks.skeleton import NetworkOutput, Skeleton
+from lightning_nas.runtime.memory import defer_garbage_collection
+from lightning_nas.runtime.parallel import average_tensors
+from lightning_nas.runtime.seeding import generator, isolated_numerics, preserve_random_state
+from lightning_nas.samplers import Sampler
+from lightning_nas.search.budget import check_budget, check_reward, fitting, nearest, nothing_fits
+from lightning_nas.search.checks import check_limits, check_phases
+from lightning_nas.search.derivation import Derivation
 from lightning_nas.search.supernet import SupernetSearch
-from lightning_nas.search.undisturbed import undisturbed
-from lightning_nas.skeleton import NetworkOutput, Skeleton
-from lightning_nas.space import SupernetSpace
-from lightning_nas.step_log import log_step
-from lightning_nas.task import Task
-from lightning_nas.trial import Evaluation, Proposal, Trial, best_trials
+from lightning_nas.spaces.base import SupernetSpace
+from lightning_nas.training.module import log_step
+from lightning_nas.training.optimizer import Sgd
+from lightning_nas.training.task import Task
+from lightning_nas.trials.reward import MetricReward, Reward
+from lightning_nas.trials.store import write_candidates
+from lightning_nas.trials.trial import Evaluation, Proposal, Trial, best_trials
 
 _STATE = "weight_sharing"
 Phase = Literal["train", "val"]
@@ -64,6 +64,7 @@ class WeightSharingSearch(SupernetSearch):
         epochs: as in `SupernetSearch`.
         round_size: rewards that the sampler learns from at once.
         budget: costs that are reported, and limits that the result keeps; None: none.
+        execution: as in `SupernetSearch`.
 
     Raises:
         ValueError: an argument is out of range, or the sampler's space has no supernet.
@@ -89,6 +90,7 @@ class WeightSharingSearch(SupernetSearch):
         epochs: int | None = None,
         round_size: int = 10,
         budget: Budget | None = None,
+        execution: Execution = Execution(),
     ) -> None:
         if not isinstance(sampler.space, SupernetSpace):
             raise ValueError(
@@ -97,7 +99,7 @@ class WeightSharingSearch(SupernetSearch):
             )
         if round_size < 1:
             raise ValueError(f"{type(self).__name__}(round_size={round_size}): give at least 1.")
-        super().__init__(sampler.space, skeleton, task, optimizer, clip, epochs, budget)
+        super().__init__(sampler.space, skeleton, task, optimizer, clip, epochs, budget, execution)
         self.sampler, self.derivation = sampler, derivation or Derivation()
         self.reward, self.round_size = reward or MetricReward(), round_size
         self.candidates: tuple[Trial, ...] = ()
@@ -121,7 +123,7 @@ class WeightSharingSearch(SupernetSearch):
 
     def _ask(self, sampler: Sampler, count: int, attempt: int, *keys: int | str) -> list[Proposal]:
         again = [attempt] if attempt else []
-        with undisturbed():
+        with isolated_numerics():
             return sampler.ask(count, generator=generator(self.seed, *keys, *again))
 
     def draw(self, purpose: str, batch_idx: int) -> Architecture:
@@ -163,7 +165,7 @@ class WeightSharingSearch(SupernetSearch):
         optimizers = self.optimizers()
         weights, *own = optimizers if isinstance(optimizers, list) else [optimizers]
         size = len(self.task.inputs(part))
-        with collection_put_off(), self.explain_out_of_memory(size):
+        with defer_garbage_collection(), self.explain_out_of_memory(size):
             if phase == "train":
                 self._stop_scoring()
                 loss = self.weight_step(part, batch_idx, weights)
@@ -206,7 +208,7 @@ class WeightSharingSearch(SupernetSearch):
         genotypes, scores = zip(*self._round, strict=True)
         trials = self._trials([Proposal(genotype) for genotype in genotypes], self._averaged(scores))
         parameters = [p for p in self.sampler.parameters() if p.requires_grad]
-        with undisturbed():
+        with isolated_numerics():
             for loss in self.sampler.losses(trials):
                 found = average_tensors(gradients(loss, parameters), self.trainer.strategy)
                 for parameter, gradient in zip(parameters, found, strict=True):
@@ -295,10 +297,10 @@ class WeightSharingSearch(SupernetSearch):
         sampler = copy.deepcopy(settings.sampler) or self.sampler
         training: list[Any] = []
         if settings.statistics == "recalibrated":
-            with kept_random_numbers(self.trainer):
+            with preserve_random_state(self.trainer):
                 training = list(training_batches(self.trainer, self, settings.recalibrate))
         found: list[Trial] = []
-        with evaluating(self.supernet, settings.statistics), undisturbed():
+        with evaluating(self.supernet, settings.statistics), isolated_numerics():
             while len(found) < settings.candidates and (proposals := self._within(sampler, len(found))):
                 paths = [Path(self.supernet, self.space.path(proposal.genotype)) for proposal in proposals]
                 scores = [self._path_score(path, batches, training) for path in paths]

@@ -6,36 +6,16 @@ Source: Zoph & Le, "Neural Architecture Search with Reinforcement Learning", ICL
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
-from lightning_nas.anchors import Anchors
-from lightning_nas.genotype import Condition, Decision, Genotype
-from lightning_nas.skeleton import Skeleton
-from lightning_nas.space import SearchSpace
-from lightning_nas.spaces.chain_network import ChainNetwork, LayerSizes
+from lightning_nas.architecture.decisions import Anchors, Condition, Decision
+from lightning_nas.architecture.genotype import Genotype
+from lightning_nas.execution.settings import Execution
+from lightning_nas.networks.chain import ChainNetwork, LayerSizes
+from lightning_nas.networks.skeleton import ChainSkeleton, Skeleton
+from lightning_nas.spaces.base import SearchSpace
 
 _DEEPEST = 60  # anchors of a deeper chain have more options than an index can count
-
-
-@dataclass(frozen=True)
-class ChainSkeleton(Skeleton):
-    """Sizes around a chain of convolutions.
-
-    `channels` is the width of a layer with the most filters that can be chosen; the others are scaled alike. With the
-    64 filters of the paper and 64 channels, the numbers of filters are the published ones. `execution` is that of
-    supernets, of which a chain has none.
-
-    Example:
-        >>> ChainSkeleton().channels, ChainSkeleton().minimum_size
-        (64, 1)
-    """
-
-    channels: int = 64
-
-    @property
-    def minimum_size(self) -> int:
-        return 1  # padding keeps the size, and strides round up
 
 
 class ConvChainSpace(SearchSpace):
@@ -90,11 +70,12 @@ class ConvChainSpace(SearchSpace):
                 found.append(Anchors.over(f"layer.{layer}.anchors", earlier, condition))
         return tuple(found)
 
-    def build(self, genotype: Genotype, skeleton: Skeleton) -> ChainNetwork:
+    def build(self, genotype: Genotype, skeleton: Skeleton, execution: Execution = Execution()) -> ChainNetwork:
         if not isinstance(skeleton, ChainSkeleton):
             raise ValueError(f"ConvChainSpace builds on a ChainSkeleton, not on a {type(skeleton).__name__}.")
         choices = self.check(genotype).as_mapping()
-        return ChainNetwork([self._sizes(layer, choices, skeleton) for layer in range(int(choices["depth"]))], skeleton)
+        layers = [self._sizes(layer, choices, skeleton) for layer in range(int(choices["depth"]))]
+        return ChainNetwork(layers, skeleton, execution)
 
     def _sizes(self, layer: int, choices: Mapping[str, str], skeleton: ChainSkeleton) -> LayerSizes:
         height, width, stride, filters = (

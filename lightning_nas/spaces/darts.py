@@ -12,17 +12,19 @@ from itertools import combinations
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightning_nas.edge import Architecture, Edge, EdgeGroup
-from lightning_nas.functional.inclusion import pair_shares, without
-from lightning_nas.genotype import Decision, Genotype
-from lightning_nas.skeleton import CellSkeleton, Skeleton
-from lightning_nas.space import SupernetSpace
-from lightning_nas.spaces.cell import EdgeCell, preprocess, weights_for
-from lightning_nas.spaces.cell_network import CellNetwork, TwoInputCell
-from lightning_nas.spaces.fixed_reduction import FixedReductionCell
-from lightning_nas.spaces.operations import CANDIDATES, Place, check_candidates
+from lightning_nas.architecture.decisions import Decision
+from lightning_nas.architecture.edges import Edge, EdgeGroup
+from lightning_nas.architecture.genotype import Genotype
+from lightning_nas.execution.settings import Execution
+from lightning_nas.functional.relax import pair_shares, without
+from lightning_nas.networks.cell_network import CellNetwork
+from lightning_nas.networks.fixed_reduction import FixedReductionCell
+from lightning_nas.networks.operations import check_candidates
+from lightning_nas.networks.skeleton import CellSkeleton, Skeleton
+from lightning_nas.networks.two_input_cells import DartsCell, TwoInputCell
+from lightning_nas.spaces.base import SupernetSpace
 from lightning_nas.spaces.text import format_cells, parse_cells
 
 DARTS_CANDIDATES = (
@@ -142,7 +144,7 @@ class DartsSpace(SupernetSpace):
             found[name] = kept_E.unsqueeze(-1) * without(probabilities[name], excluded)
         return found
 
-    def build(self, genotype: Genotype | None, skeleton: Skeleton) -> CellNetwork:
+    def build(self, genotype: Genotype | None, skeleton: Skeleton, execution: Execution = Execution()) -> CellNetwork:
         if not isinstance(skeleton, CellSkeleton):
             raise ValueError(f"DartsSpace builds on a CellSkeleton, not on a {type(skeleton).__name__}.")
         kept, supernet = self.kept(genotype), genotype is None
@@ -151,11 +153,10 @@ class DartsSpace(SupernetSpace):
             if reduction and self.reduction == "fixed":
                 return FixedReductionCell(before_last, last, channels, reduced, skeleton.edge_norm(supernet))
             group = self.groups["reduce" if reduction else "normal"]
-            return DartsCell(
-                (before_last, last, channels), group, kept[group.name], reduction, reduced, skeleton, supernet
-            )
+            widths = before_last, last, channels
+            return DartsCell(widths, group, kept[group.name], reduction, reduced, skeleton, supernet, execution)
 
-        return CellNetwork(skeleton, cell, supernet)
+        return CellNetwork(skeleton, cell, supernet, execution)
 
     def skeleton(self, **sizes: object) -> CellSkeleton:
         """The search skeleton of the paper: 8 cells, 16 channels, CIFAR stem."""
@@ -184,39 +185,3 @@ class DartsSpace(SupernetSpace):
                 for sources in [choices[f"{name}.{node}.inputs"]]
             ]
         return format_cells(cells, concat=lambda _nodes: tuple(self._node_indices))
-
-
-class DartsCell(EdgeCell, TwoInputCell):
-    """One cell: two preprocessed inputs, nodes that sum their edges, all nodes concatenated."""
-
-    takes_prepared = True
-
-    def __init__(
-        self,
-        widths: tuple[int, int, int],
-        group: EdgeGroup,
-        kept: Sequence[tuple[int, ...]],
-        reduction: bool,
-        reduced: bool,
-        skeleton: CellSkeleton,
-        supernet: bool,
-    ) -> None:
-        before_last, last, channels = widths
-        norm, pool_norm = skeleton.edge_norm(supernet), skeleton.with_pool_norm(supernet)
-
-        def operation(edge: Edge, candidate: str) -> nn.Module:
-            stride = 2 if reduction and edge.source < 2 else 1
-            return CANDIDATES[candidate](Place(channels, stride, norm, pool_norm))
-
-        super().__init__(group, kept, operation, 2, skeleton.execution)
-        self.preprocess0 = preprocess(before_last, channels, reduced, norm)
-        self.preprocess1 = preprocess(last, channels, False, norm)
-        self.outputs = channels * (self.states - 2)
-
-    def forward(
-        self, before_last: Tensor, last: Tensor, architecture: Architecture | None, prepared: bool = False
-    ) -> Tensor:
-        if not prepared:
-            before_last, last = self.preprocess0(before_last), self.preprocess1(last)
-        inputs = (before_last, last)
-        return torch.cat(self.run(inputs, weights_for(architecture, self.group_name))[2:], dim=1)

@@ -8,20 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import cast
 
-from torch import Tensor, nn
-from torch.nn import functional as F
-
-from lightning_nas.edge import Architecture, Edge, EdgeGroup
-from lightning_nas.genotype import Genotype
-from lightning_nas.norm import Norm
-from lightning_nas.skeleton import NetworkOutput, Skeleton, StagedSkeleton
-from lightning_nas.space import EdgewiseSpace
-from lightning_nas.spaces.cell import EdgeCell, cifar_stem, global_average, laid_out, on_device, weights_for
-from lightning_nas.spaces.checkpoint import run_cell
-from lightning_nas.spaces.convolutions import ReluConvNorm
-from lightning_nas.spaces.operations import CANDIDATES, Place, check_candidates
+from lightning_nas.architecture.edges import Edge, EdgeGroup
+from lightning_nas.architecture.genotype import Genotype
+from lightning_nas.execution.settings import Execution
+from lightning_nas.networks.operations import check_candidates
+from lightning_nas.networks.skeleton import Skeleton, StagedSkeleton
+from lightning_nas.networks.staged import StagedNetwork
+from lightning_nas.spaces.base import EdgewiseSpace
 
 NASBENCH201_CANDIDATES = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 
@@ -54,10 +48,11 @@ class NasBench201Space(EdgewiseSpace):
         edges = tuple(Edge(node, source) for node in range(1, self.nodes) for source in range(node))
         return {"cell": EdgeGroup("cell", edges, self.candidates)}
 
-    def build(self, genotype: Genotype | None, skeleton: Skeleton) -> StagedNetwork:
+    def build(self, genotype: Genotype | None, skeleton: Skeleton, execution: Execution = Execution()) -> StagedNetwork:
         if not isinstance(skeleton, StagedSkeleton):
             raise ValueError(f"NasBench201Space builds on a StagedSkeleton, not on a {type(skeleton).__name__}.")
-        return StagedNetwork(skeleton, self.groups["cell"], self.kept(genotype)["cell"], supernet=genotype is None)
+        kept = self.kept(genotype)["cell"]
+        return StagedNetwork(skeleton, self.groups["cell"], kept, genotype is None, execution)
 
     def skeleton(self, **sizes: object) -> StagedSkeleton:
         """The benchmark's skeleton: three stages of five cells, 16 channels."""
@@ -78,62 +73,3 @@ class NasBench201Space(EdgewiseSpace):
             operations = (f"{choices[f'cell.{Edge(node, source).key}']}~{source}" for source in range(node))
             parts.append("|" + "|".join(operations) + "|")
         return "+".join(parts)
-
-
-class ResidualReduction(nn.Module):
-    """A basic block of ResNet that halves the resolution; the shortcut is average pooling and a 1x1 convolution."""
-
-    def __init__(self, inputs: int, outputs: int, norm: Norm) -> None:
-        super().__init__()
-        self.conv_a = ReluConvNorm(inputs, outputs, 3, 2, norm)
-        self.conv_b = ReluConvNorm(outputs, outputs, 3, 1, norm)
-        self.downsample = nn.Conv2d(inputs, outputs, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        # Rounding up keeps odd sizes equal on both branches; even sizes are unaffected.
-        shortcut = self.downsample(F.avg_pool2d(x, 2, ceil_mode=True))
-        return cast(Tensor, shortcut + self.conv_b(self.conv_a(x)))
-
-
-class StagedCell(EdgeCell):
-    """One NAS-Bench-201 cell: the last node is its output."""
-
-    def forward(self, x: Tensor, architecture: Architecture | None) -> Tensor:
-        return self.run([x], weights_for(architecture, self.group_name))[-1]
-
-
-class StagedNetwork(nn.Module):
-    """Stem, three stages of cells with reductions between, norm, ReLU, global average pooling, classifier."""
-
-    def __init__(
-        self, skeleton: StagedSkeleton, group: EdgeGroup, kept: Sequence[tuple[int, ...]], supernet: bool
-    ) -> None:
-        super().__init__()
-        self.skeleton, self.supernet = skeleton, supernet
-        channels, norm = skeleton.channels, skeleton.edge_norm(supernet)
-        self.stem = cifar_stem(skeleton, channels)
-        cells: list[nn.Module] = []
-        for stage in range(3):
-            if stage:
-                cells.append(ResidualReduction(channels, 2 * channels, skeleton.outer_norm()))
-                channels *= 2
-            place = Place(channels, 1, norm)
-
-            def operation(_edge: Edge, candidate: str, place: Place = place) -> nn.Module:
-                return CANDIDATES[candidate](place)
-
-            cells += [
-                StagedCell(group, kept, operation, 1, skeleton.execution) for _ in range(skeleton.cells_per_stage)
-            ]
-        self.cells = nn.ModuleList(cells)
-        self.last_norm = skeleton.outer_norm().build(channels)
-        self.classifier = nn.Linear(channels, skeleton.classes)
-
-    def forward(self, images: Tensor, architecture: Architecture | None = None) -> NetworkOutput:
-        """Logits for images (B, C, H, W); a supernet takes the architecture to run."""
-        architecture = on_device(architecture, images, self.supernet, self)
-        images = laid_out(images, self.skeleton, self.supernet)
-        x = self.stem(images)
-        for cell in self.cells:
-            x = run_cell(cell, self.skeleton, x, architecture) if isinstance(cell, StagedCell) else cell(x)
-        return NetworkOutput(self.classifier(global_average(F.relu(self.last_norm(x)))))

@@ -13,17 +13,17 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lightning_nas.edge import Edge, EdgeGroup
-from lightning_nas.functional.inclusion import shares
-from lightning_nas.genotype import Decision, Genotype
-from lightning_nas.optional_part import OptionalPart
-from lightning_nas.skeleton import CellSkeleton, Skeleton
-from lightning_nas.space import SupernetSpace
-from lightning_nas.spaces.cell_network import CellNetwork, TwoInputCell
-from lightning_nas.spaces.joined_width import state_weights
-from lightning_nas.spaces.loose_ends import loose_ends
-from lightning_nas.spaces.nasnet_cell import NasnetCell
-from lightning_nas.spaces.operations import check_candidates
+from lightning_nas.architecture.decisions import Decision
+from lightning_nas.architecture.edges import Edge, EdgeGroup, OptionalPart
+from lightning_nas.architecture.genotype import Genotype
+from lightning_nas.execution.settings import Execution
+from lightning_nas.functional.relax import shares
+from lightning_nas.networks.cell_network import CellNetwork
+from lightning_nas.networks.joined_width import state_weights
+from lightning_nas.networks.operations import check_candidates
+from lightning_nas.networks.skeleton import CellSkeleton, Skeleton
+from lightning_nas.networks.two_input_cells import NasnetCell, TwoInputCell, loose_ends
+from lightning_nas.spaces.base import SupernetSpace
 from lightning_nas.spaces.text import Inputs, format_cells, parse_cells
 
 NASNET_CANDIDATES = (
@@ -142,16 +142,16 @@ class NasnetSpace(SupernetSpace):
                 places = tuple((row, column) for row in rows for column in range(len(group.candidates)))
                 yield OptionalPart(name, {group.name: places}, needed="none", share=share)
 
-    def build(self, genotype: Genotype | None, skeleton: Skeleton) -> CellNetwork:
+    def build(self, genotype: Genotype | None, skeleton: Skeleton, execution: Execution = Execution()) -> CellNetwork:
         if not isinstance(skeleton, CellSkeleton):
             raise ValueError(f"{type(self).__name__} builds on a CellSkeleton, not on a {type(skeleton).__name__}.")
         kept, supernet = self.kept(genotype), genotype is None
 
         def cell(before_last: int, last: int, channels: int, reduction: bool, reduced: bool) -> TwoInputCell:
             group, widths = self.groups["reduce" if reduction else "normal"], (before_last, last, channels)
-            return NasnetCell(widths, group, kept[group.name], reduction, reduced, skeleton, supernet)
+            return NasnetCell(widths, group, kept[group.name], reduction, reduced, skeleton, supernet, execution)
 
-        return CellNetwork(skeleton, cell, supernet)
+        return CellNetwork(skeleton, cell, supernet, execution)
 
     def skeleton(self, **sizes: object) -> CellSkeleton:
         """A small network: 8 cells, 16 channels, CIFAR stem."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lightning_nas.genotype import Genotype
-from lightning_nas.space import SupernetSpace
+from lightning_nas.architecture.genotype import Genotype
+from lightning_nas.spaces.base import SupernetSpace
 from lightning_nas.spaces.darts import DartsSpace
 from lightning_nas.spaces.nasnet import NasnetSpace
 

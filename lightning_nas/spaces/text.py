@@ -9,6 +9,11 @@ import ast
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias, cast
 
+import yaml
+
+from lightning_nas.architecture.genotype import Genotype
+from lightning_nas.spaces.base import SearchSpace
+
 Inputs = list[tuple[str, int]]
 """(operation, source) of each input of one node."""
 
@@ -88,3 +93,11 @@ def _nodes(value: object, group: str) -> list[Inputs]:
 
 def _shortened(text: str) -> str:
     return text if len(text) < 80 else text[:77] + "..."
+
+
+def genotype_text(space: SearchSpace, genotype: Genotype) -> str:
+    """The published text format, or YAML where the space has none."""
+    try:
+        return space.format(genotype)
+    except NotImplementedError:
+        return yaml.safe_dump(genotype.to_dict(), sort_keys=False)

@@ -1,11 +1,11 @@
-"""A space and data as small as they can be, for tests of searches, callbacks and methods."""
+"""A space and data as small as they can be, for tests of searches, callbacks and methods, and work that tests share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning as L
 import torch
@@ -13,14 +13,16 @@ from lightning.pytorch.utilities import CombinedLoader
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from lightning_nas.architecture.edges import Architecture, Edge, EdgeGroup
+from lightning_nas.architecture.genotype import Genotype
 from lightning_nas.config import Configurable
-from lightning_nas.edge import Architecture, Edge, EdgeGroup
-from lightning_nas.genotype import Genotype
-from lightning_nas.skeleton import NetworkOutput, Skeleton
-from lightning_nas.space import EdgewiseSpace
-from lightning_nas.spaces.cell import EdgeCell, cifar_stem, on_device, weights_for
-from lightning_nas.spaces.checkpoint import run_cell
-from lightning_nas.spaces.operations import CANDIDATES, Place
+from lightning_nas.execution.settings import Execution
+from lightning_nas.networks.cells import EdgeCell, cifar_stem, on_device, run_cell, weights_for
+from lightning_nas.networks.operations import CANDIDATES, Place
+from lightning_nas.networks.skeleton import NetworkOutput, Skeleton
+from lightning_nas.spaces.base import EdgewiseSpace
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,9 @@ class BoringSpace(EdgewiseSpace):
         edges = (Edge(1, 0), Edge(2, 0), Edge(2, 1))
         return {"cell": EdgeGroup("cell", edges, ("avg_pool_3x3", "skip_connect", "nor_conv_3x3"))}
 
-    def build(self, genotype: Genotype | None, skeleton: Skeleton) -> BoringNetwork:
-        return BoringNetwork(skeleton, self.groups["cell"], self.kept(genotype)["cell"], supernet=genotype is None)
+    def build(self, genotype: Genotype | None, skeleton: Skeleton, execution: Execution = Execution()) -> BoringNetwork:
+        kept = self.kept(genotype)["cell"]
+        return BoringNetwork(skeleton, self.groups["cell"], kept, genotype is None, execution)
 
     def skeleton(self, **sizes: object) -> BoringSkeleton:
         return BoringSkeleton(**sizes)  # type: ignore[arg-type]
@@ -65,18 +68,25 @@ class BoringCell(EdgeCell):
 class BoringNetwork(nn.Module):
     """The network of a `BoringSpace`."""
 
-    def __init__(self, skeleton: Skeleton, group: EdgeGroup, kept: tuple[tuple[int, ...], ...], supernet: bool) -> None:
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        group: EdgeGroup,
+        kept: tuple[tuple[int, ...], ...],
+        supernet: bool,
+        execution: Execution,
+    ) -> None:
         super().__init__()
         place = Place(skeleton.channels, 1, skeleton.edge_norm(supernet))
-        self.skeleton, self.supernet = skeleton, supernet
+        self.skeleton, self.supernet, self.execution = skeleton, supernet, execution
         self.stem = cifar_stem(skeleton, skeleton.channels)
-        self.cell = BoringCell(group, kept, lambda _, name: CANDIDATES[name](place), 1, skeleton.execution)
+        self.cell = BoringCell(group, kept, lambda _, name: CANDIDATES[name](place), 1, execution)
         self.classifier = nn.Linear(skeleton.channels, skeleton.classes)
 
     def forward(self, images: Tensor, architecture: Architecture | None = None) -> NetworkOutput:
         """Logits for images (B, C, H, W); a supernet takes the architecture to run."""
         architecture = on_device(architecture, images, self.supernet, self)
-        x = run_cell(self.cell, self.skeleton, self.stem(images), architecture)
+        x = run_cell(self.cell, self.execution, self.stem(images), architecture)
         return NetworkOutput(self.classifier(x.mean((2, 3))))
 
 
@@ -134,3 +144,18 @@ class BoringData(L.LightningDataModule, Configurable):
 
     def predict_dataloader(self) -> DataLoader[Any]:
         return self._loader(4)
+
+
+def shared(test: object, key: Hashable, make: Callable[[], T]) -> T:
+    """What the first test of a class that asks has made. Tests must leave it as it is.
+
+    It is kept on the class of `test` itself, so that a class which derives from another one has work of its own.
+    """
+    owner = type(test)
+    if "_shared" not in vars(owner):
+        owner._shared = {}  # type: ignore[attr-defined]
+    kept: dict[Hashable, Any] = vars(owner)["_shared"]
+    if key not in kept:
+        kept[key] = make()
+    found: T = kept[key]
+    return found

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from lightning_nas.edge import DropPath, EdgeWeights
-from lightning_nas.genotype import Genotype
-from lightning_nas.skeleton import Skeleton
-from lightning_nas.space import SupernetSpace
-from lightning_nas.testing.shared import shared
+from lightning_nas.architecture.edges import EdgeWeights
+from lightning_nas.architecture.genotype import Genotype
+from lightning_nas.execution.reference import DropPath
+from lightning_nas.execution.settings import Execution
+from lightning_nas.networks.skeleton import Skeleton
+from lightning_nas.spaces.base import SupernetSpace
+from lightning_nas.testing.boring import shared
 from lightning_nas.testing.space import SpaceContract, random_images, sampled
 
 STEPS = {"even": 2, "odd": 1}
@@ -31,9 +31,9 @@ def assert_equal(what: str, one: Tensor, other: Tensor) -> None:
 class _Trained:
     """A supernet in float64 with its weights' optimizer."""
 
-    def __init__(self, space: SupernetSpace, skeleton: Skeleton) -> None:
+    def __init__(self, space: SupernetSpace, skeleton: Skeleton, execution: Execution) -> None:
         self.space = space
-        self.supernet = space.build(None, skeleton).double()
+        self.supernet = space.build(None, skeleton, execution).double()
         self.weights = list(self.supernet.parameters())
 
     def state(self) -> dict[str, Tensor]:
@@ -85,11 +85,11 @@ class _Trained:
 
 
 def _train_child(
-    space: SupernetSpace, genotype: Genotype, skeleton: Skeleton, images: Tensor, steps: int
+    space: SupernetSpace, genotype: Genotype, skeleton: Skeleton, execution: Execution, images: Tensor, steps: int
 ) -> dict[str, Tensor]:
     """Steps of a child in float64 with drop path: all that comes out, and all that it ends with."""
     torch.manual_seed(0)
-    child = space.build(genotype, skeleton).double().train()
+    child = space.build(genotype, skeleton, execution).double().train()
     for module in child.modules():
         if isinstance(module, DropPath):
             module.probability = 0.3
@@ -125,7 +125,7 @@ def _kept_numbers(side: _Trained, images: Tensor, sparse: bool) -> int:
 
 
 class ExecutionContract(SpaceContract):
-    """Tests of `execution` and `checkpoint_cells`, some training steps deep; part of `SupernetSpaceContract`."""
+    """Tests of `Execution`, some training steps deep; part of `SupernetSpaceContract`."""
 
     def space(self) -> SupernetSpace:
         """The space under test."""
@@ -134,15 +134,15 @@ class ExecutionContract(SpaceContract):
     @pytest.mark.parametrize("size", ["even", "odd"])
     @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
     def test_execution_is_invisible(self, sparse: bool, size: str) -> None:
-        self._assert_invisible("execution", "edge_by_edge", size, sparse)
+        self._assert_invisible(Execution("edge_by_edge"), size, sparse)
 
     @pytest.mark.parametrize("size", ["even", "odd"])
     def test_execution_of_children_is_invisible(self, size: str) -> None:
         space, images = self.space(), self._images(size)
         for genotype in sampled(space, 4):
             fast, reference = (
-                _train_child(space, genotype, replace(self.skeleton(), execution=execution), images, STEPS[size])
-                for execution in ("fan_out", "edge_by_edge")
+                _train_child(space, genotype, self.skeleton(), execution, images, STEPS[size])
+                for execution in (Execution("fan_out"), Execution("edge_by_edge"))
             )
             assert fast.keys() == reference.keys()
             for name, value in reference.items():
@@ -151,26 +151,26 @@ class ExecutionContract(SpaceContract):
     @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
     def test_checkpointing_is_invisible_and_keeps_less(self, sparse: bool) -> None:
         images = self._images("even")
-        kept, less = (_kept_numbers(self._supernet(checkpoint_cells=on), images, sparse) for on in (False, True))
+        plain, checkpointed = Execution(), Execution(checkpoint_cells=True)
+        kept, less = (_kept_numbers(self._supernet(execution), images, sparse) for execution in (plain, checkpointed))
         assert less < 0.8 * kept, f"{less} of {kept} numbers are kept: is `run_cell` used?"
-        self._assert_invisible("checkpoint_cells", True, "even", sparse)
+        self._assert_invisible(checkpointed, "even", sparse)
 
-    def _assert_invisible(self, field: str, value: object, size: str, sparse: bool) -> None:
-        """A skeleton with the value is trained to the same weights and statistics as one without."""
-        plain, other = (self._training(size, sparse, **changes) for changes in ({}, {field: value}))
+    def _assert_invisible(self, execution: Execution, size: str, sparse: bool) -> None:
+        """A supernet that is run so is trained to the same weights and statistics as by default."""
+        plain, other = (self._training(size, sparse, run) for run in (Execution(), execution))
         assert plain.keys() == other.keys()
         for name, tensor in other.items():
             assert_equal(name, plain[name], tensor)
 
-    def _training(self, size: str, sparse: bool, **changes: Any) -> dict[str, Tensor]:
-        """What a supernet gives whose skeleton has changes; all begin with the same weights."""
-        key = ("training", repr(changes), size, sparse)
-        return shared(self, key, lambda: self._supernet(**changes).train(self._images(size), sparse, STEPS[size]))
+    def _training(self, size: str, sparse: bool, execution: Execution) -> dict[str, Tensor]:
+        """What a supernet that is run so gives; all begin with the same weights."""
+        key = ("training", execution, size, sparse)
+        return shared(self, key, lambda: self._supernet(execution).train(self._images(size), sparse, STEPS[size]))
 
-    def _supernet(self, **changes: Any) -> _Trained:
-        """A supernet whose skeleton has changes, at the beginning."""
-        skeleton = replace(self.skeleton(), **changes)
-        supernet = shared(self, ("supernet", repr(skeleton)), lambda: _Trained(self.space(), skeleton))
+    def _supernet(self, execution: Execution) -> _Trained:
+        """A supernet that is run so, at the beginning."""
+        supernet = shared(self, ("supernet", execution), lambda: _Trained(self.space(), self.skeleton(), execution))
         supernet.begin(shared(self, "beginning", supernet.state))
         return supernet
 

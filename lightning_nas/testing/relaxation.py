@@ -7,10 +7,10 @@ import json
 import torch
 from torch import Tensor
 
+from lightning_nas.architecture.edges import Architecture, Edge, EdgeGroup
+from lightning_nas.architecture.relaxation import Relaxation
 from lightning_nas.config import instantiate
-from lightning_nas.edge import Architecture, Edge, EdgeGroup
-from lightning_nas.functional.seeding import generator
-from lightning_nas.relaxation import Relaxation
+from lightning_nas.runtime.seeding import generator
 
 _EDGES = (Edge(2, 0), Edge(2, 1), Edge(3, 0), Edge(3, 1), Edge(3, 2))
 GROUPS = {

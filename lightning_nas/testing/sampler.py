@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 
 from lightning_nas.config import instantiate
-from lightning_nas.functional.seeding import derive_seed, generator
-from lightning_nas.sampler import Sampler
-from lightning_nas.trial import Proposal, Trial
+from lightning_nas.runtime.seeding import derive_seed, generator
+from lightning_nas.samplers import Sampler
+from lightning_nas.trials.trial import Proposal, Trial
 
 
 def trials_of(proposals: Sequence[Proposal], first: int, failed: int | None = None) -> list[Trial]:

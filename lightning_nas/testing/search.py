@@ -13,11 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_nas.genotype import Genotype
+from lightning_nas.architecture.genotype import Genotype
 from lightning_nas.search import SearchModule
-from lightning_nas.space import SearchSpace
-from lightning_nas.testing.boring import BoringData
-from lightning_nas.testing.shared import shared
+from lightning_nas.spaces.base import SearchSpace
+from lightning_nas.testing.boring import BoringData, shared
 
 State = Mapping[str, Tensor]
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lightning_nas.skeleton import CellSkeleton, Skeleton, StagedSkeleton
-from lightning_nas.space import SearchSpace
+from lightning_nas.networks.skeleton import CellSkeleton, Skeleton, StagedSkeleton
 from lightning_nas.spaces import (
     ChainSkeleton,
     ConvChainSpace,
@@ -16,6 +15,7 @@ from lightning_nas.spaces import (
     NasBench201Space,
     NasnetSpace,
 )
+from lightning_nas.spaces.base import SearchSpace
 from lightning_nas.testing.boring import BoringSkeleton, BoringSpace
 
 
@@ -74,7 +74,7 @@ SMALL_SPACES: dict[str, SmallSpace] = {
     "ConvChainSpace": SmallSpace(ConvChainSpace(), ChainSkeleton(channels=4)),
     "ConvChainSpace-tiny": SmallSpace(
         ConvChainSpace(depths=(1, 3), heights=(3,), widths=(1, 3), filters=(24, 48), strides=(1, 2)),
-        ChainSkeleton(channels=8, in_channels=1, classes=3, checkpoint_cells=True),
+        ChainSkeleton(channels=8, in_channels=1, classes=3),
     ),
 }
 """By the name of the space and what is special; each class of the package is here at least once."""

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lightning_nas.architecture.decisions import Decision
+from lightning_nas.architecture.genotype import Genotype
 from lightning_nas.config import instantiate
-from lightning_nas.functional.seeding import generator
-from lightning_nas.genotype import Decision, Genotype
-from lightning_nas.skeleton import NetworkOutput, Skeleton
-from lightning_nas.space import SearchSpace
+from lightning_nas.networks.skeleton import NetworkOutput, Skeleton
+from lightning_nas.runtime.seeding import generator
+from lightning_nas.spaces.base import SearchSpace
 
 ENUMERABLE = 2000
 """Spaces of at most so many genotypes are enumerated."""

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_nas.edge import Architecture, EdgeWeights
-from lightning_nas.genotype import Genotype
-from lightning_nas.norm import Norm
-from lightning_nas.skeleton import NetworkOutput, Skeleton
-from lightning_nas.space import SupernetSpace
+from lightning_nas.architecture.edges import Architecture, EdgeWeights
+from lightning_nas.architecture.genotype import Genotype
+from lightning_nas.execution.norm import Norm
+from lightning_nas.networks.skeleton import NetworkOutput, Skeleton
+from lightning_nas.spaces.base import SupernetSpace
+from lightning_nas.testing.boring import shared
 from lightning_nas.testing.execution import ExecutionContract, assert_equal
-from lightning_nas.testing.shared import shared
 from lightning_nas.testing.space import sampled
 
 

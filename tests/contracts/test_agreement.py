@@ -16,6 +16,8 @@ from lightning_nas.spaces.nasbench201 import NASBENCH201_CANDIDATES
 from reference import darts, nasbench201
 from reference.layers import mixture
 
+pytestmark = pytest.mark.slow
+
 STEMS = ("cifar", "imagenet")
 
 

@@ -12,6 +12,8 @@ from lightning_nas.spaces import DartsSpace, NasBench201Space
 from reference import darts, nasbench201
 from reference.gdas import drawn, hard_sample
 
+pytestmark = pytest.mark.slow
+
 TAU = 2.0
 
 

@@ -21,9 +21,9 @@ from lightning_nas import (
     SuccessiveHalving,
     UniformSampler,
 )
-from lightning_nas.objectives import Direction
 from lightning_nas.spaces import ConvChainSpace, DartsSpace, EnasMacroSpace, NasBench201Space, NasnetSpace
 from lightning_nas.testing import SamplerContract
+from lightning_nas.trials.objectives import Direction
 
 SPACE = NasBench201Space()
 CHAIN = ConvChainSpace(depths=(2, 4), strides=(1, 2))

@@ -53,6 +53,8 @@ from lightning_nas.spaces import (
 )
 from lightning_nas.testing import BoringSkeleton, BoringSpace, RelaxationContract, SearchContract
 
+pytestmark = pytest.mark.slow
+
 DARTS = CellSkeleton(cells=2, channels=4)
 STAGED = StagedSkeleton(channels=4, cells_per_stage=1)
 CELLS = CellSkeleton(cells=2, channels=4, in_channels=1)

@@ -9,6 +9,8 @@ import lightning_nas.testing
 from lightning_nas import SearchSpace, SupernetSpace
 from lightning_nas.testing import SMALL_SPACES, SpaceContract, SupernetSpaceContract
 
+pytestmark = pytest.mark.slow
+
 PUBLIC = [getattr(lightning_nas.spaces, name) for name in lightning_nas.spaces.__all__]
 SPACES = [item for item in PUBLIC if isinstance(item, type) and issubclass(item, SearchSpace)]
 

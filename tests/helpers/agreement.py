@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lightning_nas.functional.seeding import generator
+from lightning_nas.runtime.seeding import generator
 
 BOUND = 1e-9
 

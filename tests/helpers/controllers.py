@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from lightning_nas import LogitsController, LstmController, SearchSpace
-from lightning_nas.controller import Controller
-from lightning_nas.functional.seeding import generator
-from lightning_nas.optimizer import Adam
+from lightning_nas.runtime.seeding import generator
+from lightning_nas.samplers.controllers import Controller
 from lightning_nas.spaces import ConvChainSpace
-from lightning_nas.trial import Trial
+from lightning_nas.training.optimizer import Adam
+from lightning_nas.trials.trial import Trial
 
 # Options of every kind are few, so that all genotypes can be enumerated: depths of 1 to 3 have 4 + 32 + 512.
 SMALL = ConvChainSpace(depths=(1, 2, 3), heights=(1,), widths=(1, 3), filters=(4, 8), strides=(1,))

@@ -10,10 +10,10 @@ import torch
 
 from lightning_nas import Classification, Fidelity, SearchSpace, Skeleton
 from lightning_nas.data import Digits
-from lightning_nas.evaluator import Job
-from lightning_nas.functional.seeding import generator
+from lightning_nas.evaluators import Job
+from lightning_nas.runtime.seeding import generator
 from lightning_nas.testing import BoringSkeleton, BoringSpace
-from lightning_nas.trial import Proposal
+from lightning_nas.trials.trial import Proposal
 
 SPACE = BoringSpace()
 CHILD = BoringSkeleton(channels=4, in_channels=1)

@@ -10,9 +10,9 @@ from typing import Any
 import lightning as L
 
 from lightning_nas import Evaluator, MultiTrialSearch, Sampler
-from lightning_nas.evaluator import Job
-from lightning_nas.functional.seeding import derive_seed
-from lightning_nas.trial import Evaluation, Trial
+from lightning_nas.evaluators import Job
+from lightning_nas.runtime.seeding import derive_seed
+from lightning_nas.trials.trial import Evaluation, Trial
 
 
 class KnownChildren(Evaluator):

@@ -15,8 +15,8 @@ import yaml
 from lightning.pytorch.cli import LightningCLI
 
 from lightning_nas import MultiTrialSearch, NetworkTraining, SearchModule
-from lightning_nas.cli import NasCLI
-from lightning_nas.functional.seeding import generator
+from lightning_nas.cli.nas_cli import NasCLI
+from lightning_nas.runtime.seeding import generator
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*.yaml"))

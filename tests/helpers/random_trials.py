@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from lightning_nas import Fidelity
-from lightning_nas.functional.seeding import generator
+from lightning_nas.runtime.seeding import generator
 from lightning_nas.spaces import ConvChainSpace
-from lightning_nas.trial import Proposal, Trial
+from lightning_nas.trials.trial import Proposal, Trial
 
 SPACE = ConvChainSpace(depths=(1, 2, 4))
 

@@ -29,7 +29,7 @@ from lightning_nas import (
 from lightning_nas.callbacks import ParetoFront
 from lightning_nas.data import Digits
 from lightning_nas.spaces import NasBench201Space
-from lightning_nas.trial import Evaluation
+from lightning_nas.trials.trial import Evaluation
 
 PRECISIONS: list[str] = []
 

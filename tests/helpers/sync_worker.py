@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from lightning_nas import CellSkeleton, EdgeWeights, Norm, Skeleton, StagedSkeleton, SupernetSpace
-from lightning_nas.functional.seeding import generator
-from lightning_nas.norm import synchronize
+from lightning_nas.execution import Execution
+from lightning_nas.execution.norm import synchronize
+from lightning_nas.runtime.seeding import generator
 from lightning_nas.spaces import DartsSpace, EnasMacroSpace, MacroSkeleton, NasBench201Space, NasnetSpace
 
 Found = dict[str, Tensor]
@@ -25,19 +26,21 @@ RANKS = 2
 SMALL = {"channels": 4, "in_channels": 1, "classes": 3}
 SEARCHED, CHILDREN = Norm(affine=False, sync=True), Norm(sync=True)
 CELLS = {**SMALL, "cells": 3, "norm": SEARCHED}
-SUPERNETS: dict[str, tuple[SupernetSpace, Skeleton]] = {
-    "darts": (DartsSpace(nodes=2), CellSkeleton(**CELLS)),
+SUPERNETS: dict[str, tuple[SupernetSpace, Skeleton, Execution]] = {
+    "darts": (DartsSpace(nodes=2), CellSkeleton(**CELLS), Execution()),
     "darts, edge by edge": (
         DartsSpace(nodes=2),
-        CellSkeleton(**CELLS, execution="edge_by_edge"),
+        CellSkeleton(**CELLS),
+        Execution("edge_by_edge"),
     ),
-    "darts, checkpoints": (DartsSpace(nodes=2), CellSkeleton(**CELLS, checkpoint_cells=True)),
+    "darts, checkpoints": (DartsSpace(nodes=2), CellSkeleton(**CELLS), Execution(checkpoint_cells=True)),
     "nasbench201": (
         NasBench201Space(),
         StagedSkeleton(**SMALL, cells_per_stage=1, norm=Norm(affine=False, statistics="batch", sync=True)),
+        Execution(),
     ),
-    "nasnet": (NasnetSpace(blocks=2), CellSkeleton(cells=3, **SMALL, norm=CHILDREN)),
-    "enas macro": (EnasMacroSpace(layers=4), MacroSkeleton(**SMALL, norm=CHILDREN)),
+    "nasnet": (NasnetSpace(blocks=2), CellSkeleton(cells=3, **SMALL, norm=CHILDREN), Execution()),
+    "enas macro": (EnasMacroSpace(layers=4), MacroSkeleton(**SMALL, norm=CHILDREN), Execution()),
 }
 
 
@@ -46,11 +49,10 @@ def share(x: Tensor) -> Tensor:
 
 
 def averaged(found: Found) -> Found:
-    means = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in found.items()}
-    for mean in means.values():
-        distributed.all_reduce(mean)
-        mean /= RANKS
-    return means
+    total = torch.cat([value.detach().flatten() for value in found.values()])
+    distributed.all_reduce(total)
+    parts = (total / RANKS).split([value.numel() for value in found.values()])
+    return {name: part.view(value.shape) for (name, value), part in zip(found.items(), parts, strict=True)}
 
 
 def buffers(network: nn.Module) -> Found:
@@ -93,7 +95,7 @@ def norm(momentum: float | None, shares: tuple[int, ...]) -> Callable[[str], Fou
 
 def supernet(name: str, sparse: bool) -> Callable[[str], Found]:
     """A supernet with all candidates or on a path: what a search averages by itself."""
-    space, skeleton = SUPERNETS[name]
+    space, skeleton, execution = SUPERNETS[name]
     source = generator(0, name)
     x = torch.randn(6, 1, 16, 16, generator=source, dtype=torch.float64)
     y = torch.randint(3, (6,), generator=source)
@@ -105,7 +107,7 @@ def supernet(name: str, sparse: bool) -> Callable[[str], Found]:
 
     def run(how: str) -> Found:
         torch.manual_seed(0)
-        network = space.build(None, skeleton).double()
+        network = space.build(None, skeleton, execution).double()
         synchronize(network, how == "together")
         images, labels = (x, y) if how == "whole" else (share(x), share(y))
         output = network(images, architecture).logits
@@ -120,7 +122,7 @@ def supernet(name: str, sparse: bool) -> Callable[[str], Found]:
 
 def child(name: str) -> Callable[[str], Found]:
     """A network of one genotype under torch's DDP."""
-    space, skeleton = SUPERNETS[name]
+    space, skeleton, execution = SUPERNETS[name]
     source = generator(1, name)
     genotype = space.sample(source)
     x = torch.randn(6, 1, 16, 16, generator=source, dtype=torch.float64)
@@ -128,7 +130,7 @@ def child(name: str) -> Callable[[str], Found]:
 
     def run(how: str) -> Found:
         torch.manual_seed(0)
-        network = space.build(genotype, skeleton).double()
+        network = space.build(genotype, skeleton, execution).double()
         synchronize(network, how == "together")
         images, labels = (x, y) if how == "whole" else (share(x), share(y))
         model = network if how == "whole" else DistributedDataParallel(network)

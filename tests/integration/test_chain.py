@@ -15,8 +15,8 @@ import yaml
 from helpers.commands import EPOCHS, GDAS, KILLER, STAGED, command
 from helpers.forks import Forks, interpreter
 from lightning_nas.__main__ import main
-from lightning_nas.chain import Chain
-from lightning_nas.genotype import Genotype
+from lightning_nas.architecture.genotype import Genotype
+from lightning_nas.cli.chain import Chain
 from lightning_nas.spaces import NasBench201Space
 
 DIGITS = {"class_path": "Digits", "init_args": {"batch_size": 256}}
@@ -71,7 +71,7 @@ def test_chain_leaves_all_its_files_and_is_not_run_twice(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("a stage was run again")
 
-    monkeypatch.setattr("lightning_nas.chain.run.fit", refuse)
+    monkeypatch.setattr("lightning_nas.cli.chain.fit", refuse)
     main(["run", "--config", str(folder / "run.yaml")])
     assert json.loads((folder / "out" / "summary.json").read_text()) == summary
 

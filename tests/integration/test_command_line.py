@@ -10,6 +10,8 @@ import yaml
 
 from lightning_nas.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 CONFIG: dict[str, Any] = {
     "model": {
         "class_path": "DartsSearch",

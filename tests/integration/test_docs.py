@@ -17,6 +17,8 @@ from lightning_nas import CellSkeleton
 from lightning_nas.config import instantiate
 from lightning_nas.spaces import published, published_names
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 NAME = re.compile(r"# (\w+\.py)\n")

@@ -199,7 +199,7 @@ def test_out_of_memory_names_batch_size_and_channels(trainer_kwargs: dict[str, A
 
     module.supernet.register_forward_pre_hook(exhausted)
     trainer = L.Trainer(**trainer_kwargs, max_epochs=1, num_sanity_val_steps=0)
-    with pytest.raises(RuntimeError, match=r"batch_size=64 and channels=4: lower.*checkpoint_cells=True"):
+    with pytest.raises(RuntimeError, match=r"batch_size=64 and channels=4: lower.*Execution\(checkpoint_cells=True\)"):
         trainer.fit(module, datamodule=bilevel())
 
 

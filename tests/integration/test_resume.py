@@ -26,6 +26,8 @@ from lightning_nas.callbacks import DropPathSchedule, TemperatureSchedule
 from lightning_nas.data import Bilevel, Digits
 from lightning_nas.spaces import DartsSpace, NasBench201Space, published
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 3
 
 

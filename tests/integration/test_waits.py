@@ -12,17 +12,19 @@ from lightning import LightningModule
 
 from helpers.fake_gpu import GPU, waits_of_a_fit, watched
 from lightning_nas import CellSkeleton, DartsSearch, EnasSearch, GdasSearch, NetworkTraining, StagedSkeleton
-from lightning_nas.cost import ExpectedCost, Parameters
+from lightning_nas.costs import ExpectedCost, Parameters
 from lightning_nas.data import Bilevel, Digits, Phased
 from lightning_nas.functional.augment import color_jitter
 from lightning_nas.spaces import DartsSpace, EnasMacroSpace, MacroSkeleton, NasBench201Space, published
+
+pytestmark = pytest.mark.slow
 
 PAIR = DartsSpace(nodes=2)  # states that several edges read
 SMALL = DartsSpace(nodes=1)  # on the meta device each operation costs a millisecond
 CELLS = CellSkeleton(cells=3, channels=4, in_channels=1)
 STAGES = StagedSkeleton(channels=4, cells_per_stage=1, in_channels=1)
 LAYERS = MacroSkeleton(channels=4, in_channels=1)
-LOSS = "host_copy.py"  # the loss of the step before: CUDA waits for its copy alone
+LOSS = "memory.py"  # the loss of the step before: CUDA waits for its copy alone
 
 WAITS: dict[str, Callable[[], object]] = {
     "item": lambda: torch.ones((), device=GPU).item(),
@@ -75,12 +77,12 @@ CASES: dict[str, tuple[Callable[[], LightningModule], Callable[[], Any], str, di
         lambda: GdasSearch(EnasMacroSpace(layers=3), LAYERS, inactive_gradient=True), bilevel, "all", {"gdas.py": 2.0},
     ),
     "enas, weights": (
-        lambda: EnasSearch(EnasMacroSpace(layers=3), LAYERS, round_size=2), phased, "train", {"drawn.py": 1.0},
+        lambda: EnasSearch(EnasMacroSpace(layers=3), LAYERS, round_size=2), phased, "train", {"base.py": 1.0},
     ),
     "enas, controller": (
         lambda: EnasSearch(EnasMacroSpace(layers=3), LAYERS, round_size=2), phased, "val",
         # In each round the scores and the entropy; the rest is logging, and a metric that is made for each path.
-        {"drawn.py": 1.0, "weight_sharing.py": 2.0, "base.py": 0.5, "task.py": 1.0},
+        {"base.py": 1.5, "weight_sharing.py": 2.0, "task.py": 1.0},
     ),
     "training": (lambda: NetworkTraining(*published("DARTS_V2"), CELLS), lambda: Digits(batch_size=32), "all", {}),
 }  # fmt: skip

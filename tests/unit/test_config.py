@@ -132,7 +132,7 @@ def test_plain_values() -> None:
         "2": "red",
         "c": [1, 3],
         "d": {
-            "class_path": "lightning_nas.norm.Norm",
+            "class_path": "lightning_nas.Norm",
             "init_args": {"affine": True, "statistics": "running", "sync": False},
         },
     }

@@ -13,13 +13,13 @@ from jsonargparse import ArgumentParser
 from helpers.parsed_configs import FILES, PARSING, ROOT, check, construct, constructed, is_chain
 from lightning_nas import Genotype, NetworkTraining, SearchModule
 from lightning_nas.__main__ import main
-from lightning_nas.chain import Chain
-from lightning_nas.chain.stage import training_config
-from lightning_nas.cli import NasCLI
+from lightning_nas.cli.chain import Chain
+from lightning_nas.cli.nas_cli import NasCLI
+from lightning_nas.cli.stages import training_config
 from lightning_nas.data import ImageFolder
-from lightning_nas.functional.seeding import generator
+from lightning_nas.runtime.seeding import generator
 
-pytestmark = PARSING
+pytestmark = [pytest.mark.slow, *PARSING]
 # The full configs of the methods are in test_recipes, which has them parsed.
 FITS = [file for file in FILES if not is_chain(file) and (file.count("/") == 1 or "/smoke/" in file)]
 CHAINS = [file for file in FILES if is_chain(file)]

@@ -8,8 +8,8 @@ from lightning_nas import callbacks, data, spaces, testing
 NAMES = {
     lightning_nas: """Adam AdditiveCost Anchors Architecture Budget CellSkeleton Classification Condition
         Configurable Cost CostTerms CsvLatency DartsSearch Decision Derivation DifferentiableSearch Edge
-        EdgeGroup EdgeWeights EdgewiseSpace EnasSearch Evaluation Evaluator EvolutionSearch ExpectedCost ExportError
-        ExportReport
+        EdgeGroup EdgeWeights EdgewiseSpace EnasSearch Evaluation Evaluator EvolutionSearch Execution ExpectedCost
+        ExportError ExportReport
         Fidelity FidelitySchedule FitEvaluator GdasSearch Genotype GumbelHard Job Latency LogitsController
         LstmController Macs MeasuredLatency MetricReward MultiTrialSearch NasnetSearch NetworkOutput
         NetworkTraining NonFiniteLossError Norm NothingFitsError Nsga2Sampler OptionalPart OptionalTerm
@@ -24,8 +24,8 @@ NAMES = {
     callbacks: """ArchitectureMonitor DropPathSchedule ExtractGenotype ParetoFront ReducedFidelity StackCells
         TemperatureSchedule TrialMonitor WeightInheritance WritePredictions""",
     data: """Augment Bilevel Cifar10 Cifar100 Digits FashionMnist ImageData ImageFolder InputDescription Phased""",
-    testing: """BoringData BoringSkeleton BoringSpace RelaxationContract SamplerContract SearchContract SpaceContract
-        SupernetSpaceContract""",
+    testing: """BoringData BoringSkeleton BoringSpace RelaxationContract SamplerContract SMALL_SPACES
+        SearchContract SmallSpace SpaceContract SupernetSpaceContract""",
 }
 
 

@@ -14,7 +14,7 @@ from helpers.parsed_configs import FILES, PARSING, ROOT, check, constructed, is_
 from lightning_nas import Fidelity, MultiTrialSearch, RandomSearch, SupernetSpace, WeightSharingSearch
 from lightning_nas.data import Phased
 
-pytestmark = PARSING
+pytestmark = [pytest.mark.slow, *PARSING]
 Recipe = dict[str, Any]
 
 # Liu, Simonyan & Yang, "DARTS: Differentiable Architecture Search", ICLR 2019; https://github.com/quark0/darts.
