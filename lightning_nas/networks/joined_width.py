@@ -38,6 +38,9 @@ class JoinedWidth(int):
         self.states, self.width = states, width
         return self
 
+    def __getnewargs__(self) -> tuple[tuple[int, ...], int]:  # type: ignore[override]
+        return self.states, self.width  # of copies and pickles
+
 
 class Joined(nn.Module):
     """A weight for each state, `weight.<state>`, drawn like one weight of the whole width."""
