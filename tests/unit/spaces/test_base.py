@@ -153,6 +153,17 @@ def test_drop_path_drops_samples_and_spares_the_identity() -> None:
     assert float(dict(relu(x, None))[1].detach().abs().max()) == 0.0
 
 
+@pytest.mark.parametrize("shape", [(64, 3, 5), (64, 3), (64, 3, 2, 2, 2)])
+def test_drop_path_keeps_the_shape_whatever_the_dimensions(shape: tuple[int, ...]) -> None:
+    drop = DropPath().train()
+    drop.probability = 0.5
+    dropped = drop(torch.ones(shape))
+    assert dropped.shape == shape
+    values = dropped.flatten(1)
+    assert bool(((values == 0).all(1) | (values == 2).all(1)).all())
+    assert 0 < int((values[:, 0] == 0).sum()) < len(values)
+
+
 def test_a_broken_path_is_named() -> None:
     space = BoringSpace()
     supernet = space.build(None, BoringSkeleton())
