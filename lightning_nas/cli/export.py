@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
+import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 import lightning_nas.data  # noqa: F401 - a class is known by its short name once it is imported
@@ -59,7 +60,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--size", type=str, help="HEIGHTxWIDTH of the images, for checkpoints that do not say")
     parser.add_argument("--mean", type=list[float], help="mean of each channel, such as [0.49,0.48,0.45]")
     parser.add_argument("--std", type=list[float], help="standard deviation of each channel")
-    parser.add_argument("--class-names", type=list[str], help="names of the outputs, such as [cat,dog]")
+    parser.add_argument("--class-names", type=str, help="names of the outputs, such as [cat,dog]; taken as words")
     return parser
 
 
@@ -83,7 +84,31 @@ def _description(options: Namespace) -> InputDescription:
         if match is None:
             raise ExportError(f"--size {options.size}: give HEIGHTxWIDTH in pixels, such as 32x32.")
         size = (int(match[1]), int(match[2] or match[1]))
-    return InputDescription(size, options.mean, options.std, options.class_names)
+    return InputDescription(size, options.mean, options.std, _words(options.class_names))
+
+
+def _words(text: str | None) -> tuple[str, ...] | None:
+    """The entries of a list in brackets, as they are written: YAML would make truth values and numbers of some.
+
+    Example:
+        >>> _words("[yes, no, 1e5, 'new york']")
+        ('yes', 'no', '1e5', 'new york')
+
+    Raises:
+        ExportError: it is no list of names.
+    """
+    if text is None:
+        return None
+    if not (text.startswith("[") and text.endswith("]")):
+        raise ExportError(f"--class-names {text!r}: give names in brackets, such as [cat,dog].")
+    loader = yaml.BaseLoader  # every scalar is text
+    try:
+        found = yaml.load(text, Loader=loader)
+    except yaml.YAMLError as error:
+        raise ExportError(f"--class-names {text!r} is no list of names: give them as in [cat,dog].") from error
+    if not all(isinstance(name, str) and name for name in found):
+        raise ExportError(f"--class-names {text!r}: each name is one word or text, as in [cat,'new york'].")
+    return tuple(found)
 
 
 def _text(report: ExportReport) -> str:

@@ -24,7 +24,8 @@ from lightning_nas.data.loading import (
     training_loader,
     world,
 )
-from lightning_nas.data.reading import DataError, images_under
+from lightning_nas.data.reading import DataError
+from lightning_nas.data.scan import images_under
 
 
 class ImageData(L.LightningDataModule, Configurable, ABC):

@@ -13,7 +13,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning_nas.data.augment import Augment
 from lightning_nas.data.base import ImageData
 from lightning_nas.data.loading import ImageSet, InMemory, Streamed, split
-from lightning_nas.data.reading import DataError, Files, Layout, read_header, read_images, scan
+from lightning_nas.data.reading import DataError, read_header, read_images
+from lightning_nas.data.scan import Files, Layout, scan
 
 _HEADERS = 1000  # files whose heads are read to find size and channels
 _LARGEST = 224  # side that images of unequal sizes are brought to, at most

@@ -1,4 +1,4 @@
-"""Image files: which there are in a folder, and how they are read."""
+"""Image files: their heads, and their pixels as tensors."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
@@ -23,6 +22,18 @@ class DataError(MisconfigurationException, ValueError):
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 _GREY = {"1", "L", "LA", "La", "I", "F"}
+_WITH_EXIF = {"JPEG", "MPO", "WEBP"}
+_TURNS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings an image of each EXIF orientation upright."""
 # decoding small files holds Python's lock nearly all the time: threads would double the time (measured at 32x32)
 _THREADS_FROM = 64 * 64
 
@@ -43,7 +54,8 @@ def read_header(path: str) -> Header:
     """
     try:
         with Image.open(path) as image:
-            return Header(image.height, image.width, image.mode in _GREY or image.mode.startswith("I;16"))
+            height, width = (image.width, image.height) if _lies(image) else (image.height, image.width)
+            return Header(height, width, image.mode in _GREY or image.mode.startswith("I;16"))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from error
 
@@ -51,7 +63,8 @@ def read_header(path: str) -> Header:
 def read_image(path: str, shape: tuple[int, int, int]) -> Tensor:
     """One image as uint8 (C, H, W); another size is scaled to cover (H, W), and its centre kept.
 
-    Grey becomes colour by repetition, colour becomes grey by luma; transparency is dropped, 16-bit grey is scaled to 8.
+    It stands as viewers show it: turned and mirrored as its EXIF orientation says, as phones write it. Grey becomes
+    colour by repetition, colour becomes grey by luma; transparency is dropped, 16-bit grey is scaled to 8.
 
     Raises:
         DataError: the file cannot be read or decoded.
@@ -61,9 +74,10 @@ def read_image(path: str, shape: tuple[int, int, int]) -> Tensor:
     try:
         # the file in one read: more than twice as fast as handing PIL its name
         image: Image.Image = Image.open(io.BytesIO(Path(path).read_bytes()))
-        if image.size != (width, height):
-            image.draft(mode, (width, height))  # JPEG only: decodes at the nearest larger power-of-two fraction
-        image = _convert(image, mode)
+        size = (height, width) if _lies(image) else (width, height)
+        if image.size != size:
+            image.draft(mode, size)  # JPEG only: decodes at the nearest larger power-of-two fraction
+        image = _upright(_convert(image, mode), _orientation(image))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise _unreadable(path, error) from error
     if image.size != (width, height):
@@ -93,6 +107,26 @@ def read_images(paths: Sequence[str], shape: tuple[int, int, int]) -> Tensor:
     return images
 
 
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8; 1 is upright, and from 5 on height and width change places.
+
+    PIL turns TIFF by itself. Other formats count only where it stands in the head: a search would decode the image.
+    """
+    if image.format == "TIFF" or (image.format not in _WITH_EXIF and "exif" not in image.info):
+        return 1
+    found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return found if found in _TURNS else 1
+
+
+def _lies(image: Image.Image) -> bool:
+    return _orientation(image) >= 5
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
 def _convert(image: Image.Image, mode: str) -> Image.Image:
     if image.mode == mode:
         image.load()
@@ -106,136 +140,3 @@ def _convert(image: Image.Image, mode: str) -> Image.Image:
 
 def _unreadable(path: str, error: Exception) -> DataError:
     return DataError(f"The image {path} cannot be read ({error}). Replace the file or remove it from the folder.")
-
-
-_VALIDATION = ("val", "valid", "validation")
-_LAYOUTS = "Layouts: ROOT/<class>/*.jpg, or ROOT/{train,val,test}/<class>/*.jpg."
-
-
-@dataclass(frozen=True)
-class Files:
-    """Image files with their classes.
-
-    Args:
-        paths: N files.
-        targets: N class numbers.
-    """
-
-    paths: tuple[str, ...]
-    targets: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def pick(self, positions: Sequence[int]) -> Files:
-        """The files at `positions`."""
-        return Files(tuple(self.paths[i] for i in positions), tuple(self.targets[i] for i in positions))
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The labelled files under one folder.
-
-    Args:
-        class_names: in the order of their numbers, which is alphabetical.
-        train: the training files, or all files where there are no parts.
-        validation: files of the validation folder, if there is one.
-        test: files of the test folder, if there is one.
-    """
-
-    class_names: tuple[str, ...]
-    train: Files
-    validation: Files | None = None
-    test: Files | None = None
-
-
-def scan(root: str | Path) -> Layout:
-    """Classes and files under `root`, in either layout.
-
-    Raises:
-        DataError: no such folder, no images, an empty class folder, a single class, or a class without training images.
-    """
-    top = _existing(root, "root")
-    train = top / "train"
-    if not (train.is_dir() and folders(train)):
-        names = _class_names(top)
-        return Layout(names, _labelled(top, names))
-    names = _class_names(train)
-    validation = [top / name for name in _VALIDATION if (top / name).is_dir()]
-    if len(validation) > 1:
-        raise DataError(f"root={str(root)!r} has several validation folders: {[p.name for p in validation]}. Keep one.")
-    test = top / "test"
-    return Layout(
-        names,
-        _labelled(train, names),
-        _labelled(validation[0], names) if validation else None,
-        _labelled(test, names) if test.is_dir() else None,
-    )
-
-
-def images_under(root: str | Path, argument: str) -> tuple[str, ...]:
-    """All image files in a folder and its sub-folders, sorted; hidden ones are passed over.
-
-    Args:
-        root: the folder.
-        argument: what to name in the error.
-
-    Raises:
-        DataError: no such folder, or no image in it.
-    """
-    found = _images(_existing(root, argument))
-    if not found:
-        raise DataError(f"{argument}={str(root)!r} has no images (files ending in {', '.join(EXTENSIONS)}).")
-    return found
-
-
-def folders(top: Path) -> list[str]:
-    """Names of the sub-folders, sorted; hidden ones and those that archives leave behind are passed over."""
-    entries = (entry.name for entry in os.scandir(top) if entry.is_dir())
-    return sorted(name for name in entries if not name.startswith((".", "__")))
-
-
-def _images(top: Path) -> tuple[str, ...]:
-    found = []
-    for folder, below, files in os.walk(top):
-        below[:] = [name for name in below if not name.startswith((".", "__"))]
-        found += [f"{folder}{os.sep}{name}" for name in files if name.lower().endswith(EXTENSIONS) and name[0] != "."]
-    return tuple(sorted(found))
-
-
-def _existing(root: str | Path, argument: str) -> Path:
-    top = Path(root).expanduser()
-    if not top.is_dir():
-        what = "is a file, not a folder" if top.exists() else "does not exist"
-        raise DataError(f"{argument}={str(root)!r} {what} (looked at {top.absolute()}). Give the folder of the images.")
-    return top
-
-
-def _class_names(top: Path) -> tuple[str, ...]:
-    names = tuple(folders(top))
-    if not names:
-        raise DataError(
-            f"{top} has no class folders. Put the images of each class into a folder of its own. {_LAYOUTS}"
-        )
-    if len(names) == 1:
-        raise DataError(f"{top} has only one class, {names[0]!r}; a classifier needs two or more. {_LAYOUTS}")
-    return names
-
-
-def _labelled(top: Path, names: tuple[str, ...]) -> Files:
-    paths: list[str] = []
-    targets: list[int] = []
-    unknown = [name for name in folders(top) if name not in names]
-    if unknown:
-        raise DataError(f"{top / unknown[0]} is a class without training images. The classes are {list(names)}.")
-    for number, name in enumerate(names):
-        if not (top / name).is_dir():  # a class may be absent from validation or test
-            continue
-        found = _images(top / name)
-        if not found:
-            raise DataError(f"The class folder {top / name} has no images. Add some, or remove the folder.")
-        paths += found
-        targets += [number] * len(found)
-    if not paths:
-        raise DataError(f"{top} has no class folders with images. {_LAYOUTS}")
-    return Files(tuple(paths), tuple(targets))

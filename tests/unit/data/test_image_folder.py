@@ -14,7 +14,7 @@ from PIL import Image
 
 from lightning_nas.data import ImageFolder
 from lightning_nas.data.loading import InMemory, Streamed
-from lightning_nas.data.reading import read_image
+from lightning_nas.data.reading import read_header, read_image
 
 
 def write(path: Path, size: tuple[int, int] = (8, 8), grey: bool = False, value: int | None = None) -> None:
@@ -299,3 +299,45 @@ def test_an_empty_prediction_folder_is_refused(tmp_path: Path) -> None:
     data = ImageFolder(flat(tmp_path / "train"), 2, predict_root=tmp_path / "new")
     with pytest.raises(ValueError, match=r"predict_root=.*new' has no images"):
         data.setup("predict")
+
+
+TURNED = {
+    1: lambda image: image,
+    2: lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+    3: lambda image: image.transpose(Image.Transpose.ROTATE_180),
+    4: lambda image: image.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+    5: lambda image: image.transpose(Image.Transpose.TRANSPOSE),
+    6: lambda image: image.transpose(Image.Transpose.ROTATE_90),
+    7: lambda image: image.transpose(Image.Transpose.TRANSVERSE),
+    8: lambda image: image.transpose(Image.Transpose.ROTATE_270),
+}
+"""How a camera stores an upright image under each EXIF orientation."""
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("orientation", TURNED)
+def test_photos_stand_as_viewers_show_them(orientation: int, ending: str, tmp_path: Path) -> None:
+    """Red above, blue below on the left, green on the right; read in its size and in a smaller one."""
+    upright = Image.new("RGB", (24, 40), (255, 0, 0))
+    upright.paste((0, 0, 255), (0, 20, 12, 40))
+    upright.paste((0, 255, 0), (12, 20, 24, 40))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = str(tmp_path / f"photo.{ending}")
+    TURNED[orientation](upright).save(path, exif=exif)
+    assert read_header(path)[:2] == (40, 24)
+    for height, width in ((40, 24), (20, 12)):
+        image = read_image(path, (3, height, width)).float()
+        assert image.shape == (3, height, width)
+        above, left, right = image[:, 2, 2], image[:, -3, 2], image[:, -3, -3]
+        assert [int(pixel.argmax()) for pixel in (above, left, right)] == [0, 2, 1]
+
+
+def test_a_folder_of_turned_photos_has_their_upright_size(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for name in ("ant", "bee"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            Image.new("RGB", (40, 30)).save(tmp_path / name / f"{number}.jpg", exif=exif)
+    assert ImageFolder(tmp_path, batch_size=2).shape == (3, 40, 30)
