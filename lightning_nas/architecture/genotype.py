@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from lightning_nas.runtime.files import write_atomically
+from lightning_nas.runtime.files import expanded, write_atomically
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,16 @@ class Genotype:
         Raises:
             ValueError: the file is missing, cut short, or holds something else.
         """
-        if not Path(path).is_file():
+        file = expanded(path)
+        if not file.is_file():
             raise ValueError(f"genotype={str(path)!r}: no such file. Give the path that ExtractGenotype wrote.")
         try:
-            data = yaml.safe_load(Path(path).read_text())  # JSON is YAML
+            data = yaml.safe_load(file.read_text(encoding="utf-8"))  # JSON is YAML
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"genotype={str(path)!r} is no text in UTF-8 ({error.reason}): give the file that ExtractGenotype "
+                "wrote, not a checkpoint, and save it as UTF-8 if an editor has changed it."
+            ) from error
         except yaml.YAMLError as error:
             raise ValueError(f"genotype={str(path)!r} cannot be read as YAML or JSON: {error}") from error
         return cls.from_dict(data, f"genotype={str(path)!r}")

@@ -17,6 +17,7 @@ from lightning_nas.callbacks.run import data_of
 from lightning_nas.config import Configurable, class_path, instantiate, to_plain
 from lightning_nas.execution.reference import DropPath
 from lightning_nas.networks.skeleton import Skeleton
+from lightning_nas.runtime.files import expanded
 from lightning_nas.search import SearchModule
 from lightning_nas.spaces.base import SearchSpace
 from lightning_nas.training.network import NetworkTraining
@@ -37,10 +38,10 @@ def read_template(path: str | Path, where: str = "StackCells(retrain={path!r})")
         ValueError: no such file, no YAML, or no mapping with a `model` in it.
     """
     where = where.format(path=str(path))
-    if not Path(path).expanduser().is_file():
+    if not expanded(path).is_file():
         raise ValueError(f"{where}: no such file. Give a fit config of NetworkTraining, or None for the defaults.")
     try:
-        template = yaml.safe_load(Path(path).expanduser().read_text())
+        template = yaml.safe_load(expanded(path).read_text())
     except yaml.YAMLError as error:
         raise ValueError(f"{where} cannot be read as YAML: {error}") from error
     model = template.get("model") if isinstance(template, Mapping) else None

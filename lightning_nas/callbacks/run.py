@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_nas.architecture.genotype import Genotype
-from lightning_nas.runtime.files import write_atomically
+from lightning_nas.runtime.files import expanded, write_atomically
 from lightning_nas.search import DifferentiableSearch, MultiTrialSearch, SearchModule, WeightSharingSearch
 
 
@@ -28,7 +28,7 @@ class RunFile:
     """
 
     def __init__(self, filename: str | Path) -> None:
-        self.filename = Path(filename).expanduser()
+        self.filename = expanded(filename)
         self.digest = ""
         """Hash of what this run wrote last, for the checkpoint; empty if it wrote nothing."""
         self._path: Path | None = None

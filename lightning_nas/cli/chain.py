@@ -19,7 +19,7 @@ from lightning_nas.callbacks import ExtractGenotype
 from lightning_nas.callbacks.retrain import data_config
 from lightning_nas.callbacks.run import data_of, sound_genotype
 from lightning_nas.cli.stages import ChainState, Config, fit, print_report, stage_cli, training_config
-from lightning_nas.runtime.files import write_atomically
+from lightning_nas.runtime.files import expanded, write_atomically
 from lightning_nas.runtime.seeding import generator
 from lightning_nas.search import SearchModule
 from lightning_nas.spaces.base import SearchSpace
@@ -65,7 +65,7 @@ class Chain:
             raise ValueError(f"random_cells={self.random_cells}: give 0 or more.")
         self.search, self.retrain = read_config(self.search), read_config(self.retrain)
         self.select = read_config(self.select) if self.select is not None else self.retrain
-        self._folder = Path(self.output)
+        self._folder = expanded(self.output)
         self._space: SearchSpace | None = None
         self._data: Config | None = None
 
@@ -222,9 +222,10 @@ def read_config(source: dict[str, Any] | str) -> dict[str, Any]:
     """
     if isinstance(source, dict):
         return copy.deepcopy(source)
-    if not Path(source).is_file():
+    file = expanded(source)
+    if not file.is_file():
         raise ValueError(f"{source!r}: no such config file.")
-    content = yaml.safe_load(Path(source).read_text())
+    content = yaml.safe_load(file.read_text())
     if not isinstance(content, dict):
         raise ValueError(f"{source!r} holds no configuration (a mapping with model, data and trainer).")
     return content

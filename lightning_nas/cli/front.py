@@ -19,7 +19,7 @@ from lightning_nas.config import instantiate
 from lightning_nas.costs.budget import number
 from lightning_nas.networks.skeleton import Skeleton
 from lightning_nas.pareto.front import Condition, Front, Member, pick
-from lightning_nas.runtime.files import write_atomically
+from lightning_nas.runtime.files import expanded, write_atomically
 
 _RETRAIN = "--retrain {path!r}"
 
@@ -97,7 +97,7 @@ def front_from_command_line(words: Sequence[str]) -> None:
         if not (conditions or settings.best):
             print(table(front))
             return
-        chosen, beside = pick(front, conditions, settings.best), Path(settings.front).expanduser()
+        chosen, beside = pick(front, conditions, settings.best), expanded(settings.front)
         path = settings.output or (beside if beside.is_dir() else beside.parent) / "retrain.yaml"
         text = retrain_text(front, chosen, path, settings.retrain, settings.epochs, settings.drop_path)
         write_config(path, text, settings.overwrite)

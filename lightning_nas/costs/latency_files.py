@@ -12,7 +12,7 @@ from lightning_nas.architecture.genotype import Genotype
 from lightning_nas.costs.base import Cost
 from lightning_nas.costs.measured import Latency
 from lightning_nas.networks.skeleton import Skeleton
-from lightning_nas.runtime.files import CsvTable, write_atomically
+from lightning_nas.runtime.files import CsvTable, expanded, write_atomically
 from lightning_nas.spaces.base import SearchSpace
 
 Conditions = Mapping[str, Any]
@@ -104,7 +104,7 @@ class CsvLatency(Cost):
     def __init__(
         self, path: str | Path, column: str, key: str = "arch", scale: float = 1.0, name: str = "latency_ms"
     ) -> None:
-        self.path, self.column, self.scale, self.name = Path(path), column, scale, name
+        self.path, self.column, self.scale, self.name = expanded(path), column, scale, name
         self.table = CsvTable(self.path, key, [column], "CsvLatency")
 
     def check(self, space: SearchSpace, skeleton: Skeleton) -> None:  # noqa: ARG002 - the file has its own

@@ -14,6 +14,7 @@ from lightning_nas.costs.measured import device_name, usable, using_threads
 from lightning_nas.costs.networks import ImageSize, check_images, check_positive, deployed, height_and_width
 from lightning_nas.costs.table_measuring import Measuring, fixed_part_key, placed_candidates
 from lightning_nas.networks.skeleton import Skeleton
+from lightning_nas.runtime.files import expanded
 from lightning_nas.spaces.base import SearchSpace, SupernetSpace
 
 
@@ -66,7 +67,7 @@ class TableLatency(AdditiveCost):
         check_positive("TableLatency", batch_size=batch_size, repetitions=repetitions, threads=threads)
         if warmup < 0:
             raise ValueError(f"TableLatency(warmup={warmup}): give an integer of at least 0.")
-        self.path, self.device, self.batch_size, self.name = Path(path), device, batch_size, name
+        self.path, self.device, self.batch_size, self.name = expanded(path), device, batch_size, name
         self.size = height_and_width("TableLatency", image_size)
         self.warmup, self.repetitions, self.threads = warmup, repetitions, threads
         self._terms: dict[tuple[SearchSpace, Skeleton], CostTerms] = {}

@@ -18,7 +18,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_nas.config import Configurable, find_class
 from lightning_nas.networks.skeleton import Skeleton
-from lightning_nas.runtime.files import CsvTable
+from lightning_nas.runtime.files import CsvTable, expanded
 from lightning_nas.spaces.base import SearchSpace
 from lightning_nas.training.task import Task
 from lightning_nas.trials.trial import Evaluation, Proposal
@@ -145,7 +145,7 @@ class TableEvaluator(Evaluator):
         scale: float | Mapping[str, float] = 1.0,
         cost_factor: float = 1.0,
     ) -> None:
-        self.path, self.key, self.scale, self.cost_factor = Path(path), key, scale, cost_factor
+        self.path, self.key, self.scale, self.cost_factor = expanded(path), key, scale, cost_factor
         self.metrics = {int(epochs): dict(columns) for epochs, columns in metrics.items()}
         self.seconds_per_epoch = seconds_per_epoch
         cost = [seconds_per_epoch] if seconds_per_epoch else []

@@ -17,6 +17,7 @@ from lightning_nas.evaluators.path_score import Path, Statistics, evaluating, sc
 from lightning_nas.execution.settings import Execution
 from lightning_nas.inheritance.transfer import read_source
 from lightning_nas.networks.skeleton import Skeleton
+from lightning_nas.runtime.files import expanded
 from lightning_nas.runtime.seeding import use_seed
 from lightning_nas.spaces.base import SearchSpace, SupernetSpace
 from lightning_nas.training.task import check_data
@@ -51,7 +52,7 @@ class SupernetEvaluator(Evaluator):
         recalibrate: int = 20,
         execution: Execution = Execution(),
     ) -> None:
-        self.checkpoint, self.datamodule, self.execution = FilePath(checkpoint), datamodule, execution
+        self.checkpoint, self.datamodule, self.execution = expanded(checkpoint), datamodule, execution
         self.batches, self.statistics, self.recalibrate = batches, statistics, recalibrate
         for name, value in (("batches", batches), ("recalibrate", recalibrate)):
             if value < 1:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lightning_nas.data.description import InputDescription
 from lightning_nas.execution.settings import Execution
 from lightning_nas.export.formats import ExportError
+from lightning_nas.runtime.files import expanded
 from lightning_nas.runtime.seeding import generator
 from lightning_nas.training.network import NetworkTraining
 from lightning_nas.training.task import Task
@@ -97,7 +98,7 @@ def load_training(path: str | Path) -> tuple[NetworkTraining, InputDescription]:
             "(NetworkTraining) has saved."
         )
     try:
-        training = NetworkTraining.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+        training = NetworkTraining.load_from_checkpoint(expanded(path), map_location="cpu", weights_only=True)
         description = InputDescription.from_dict(content.get("input") or {})
     except (ValueError, TypeError, KeyError, RuntimeError, AttributeError) as error:
         raise ExportError(f"checkpoint={str(path)!r}: the network cannot be built again: {error}") from error
@@ -105,10 +106,10 @@ def load_training(path: str | Path) -> tuple[NetworkTraining, InputDescription]:
 
 
 def _read(path: str | Path) -> Any:
-    if not Path(path).is_file():
+    if not expanded(path).is_file():
         raise ExportError(f"checkpoint={str(path)!r}: no such file. Give a checkpoint of a NetworkTraining.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(expanded(path), map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         reason = str(error).partition("\n")[0]
         raise ExportError(

@@ -15,7 +15,7 @@ from lightning_nas.data.description import InputDescription, describe
 from lightning_nas.export.checks import check_place, format_of, image_shape, known_of, largest_difference, metadata_of
 from lightning_nas.export.formats import ExportError, Format, Onnx, Run
 from lightning_nas.export.network import ExportedNetwork, data_images, load_training, random_images
-from lightning_nas.runtime.files import write_atomically
+from lightning_nas.runtime.files import expanded, write_atomically
 from lightning_nas.training.network import NetworkTraining
 
 
@@ -89,7 +89,8 @@ def export_network(
         raise ExportError(f"batch_size={batch_size}: give at least 1, or leave it out for any.")
     if check_images < 1:
         raise ExportError(f"check_images={check_images}: give at least 1.")
-    path, kind = Path(output), format_of(Path(output), format, opset)
+    path = expanded(output)
+    kind = format_of(path, format, opset)
     side_file = path.with_name(f"{path.stem}.json") if isinstance(kind, Onnx) else None
     check_place(path, side_file)
     kind.check()

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
 from lightning_nas.config import Configurable
-from lightning_nas.runtime.files import write_atomically
+from lightning_nas.runtime.files import expanded, write_atomically
 
 _FILE = re.compile(r"(\d{6,})\.pt")
 _TEMPORARY = re.compile(r"\.\d{6,}\.pt\..+")
@@ -47,7 +47,7 @@ class WeightStore(Configurable):
     def __init__(self, folder: str | Path, max_megabytes: float = 1024) -> None:
         if not 0 < max_megabytes < float("inf"):
             raise ValueError(f"WeightStore(max_megabytes={max_megabytes}): give a positive number.")
-        self.folder, self.max_megabytes = Path(folder), max_megabytes
+        self.folder, self.max_megabytes = expanded(folder), max_megabytes
 
     @property
     def max_bytes(self) -> int:
@@ -56,7 +56,7 @@ class WeightStore(Configurable):
 
     def within(self, folder: str | Path) -> WeightStore:
         """The store with its folder inside another one, such as a search's; an absolute folder stays."""
-        return WeightStore(Path(folder) / self.folder, self.max_megabytes)
+        return WeightStore(expanded(folder) / self.folder, self.max_megabytes)
 
     def path(self, trial: int) -> Path:
         """The file of a trial, whether it exists or not."""

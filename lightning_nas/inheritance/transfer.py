@@ -12,6 +12,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from lightning_nas.runtime.files import expanded
+
 
 @dataclass(frozen=True)
 class Source:
@@ -206,9 +208,9 @@ def read_source(path: str | Path) -> Source:
         ValueError: no such file, or it holds no network.
     """
     what = f"WeightInheritance(sources=[{str(path)!r}])"
-    if not Path(path).is_file():
+    if not expanded(path).is_file():
         raise ValueError(f"{what}: no such file. Give checkpoints, or files of a WeightStore.")
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    content = torch.load(expanded(path), map_location="cpu", weights_only=True)
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
     for name in _NETWORKS:
         found = {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}

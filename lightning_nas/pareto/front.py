@@ -14,6 +14,7 @@ from typing import Any
 
 from lightning_nas.architecture.genotype import Genotype
 from lightning_nas.costs.budget import number
+from lightning_nas.runtime.files import expanded
 from lightning_nas.spaces.base import SearchSpace
 from lightning_nas.spaces.text import genotype_text
 from lightning_nas.trials.objectives import Direction
@@ -106,7 +107,7 @@ class Front:
         Raises:
             ValueError: there is none.
         """
-        file = Path(path).expanduser()
+        file = expanded(path)
         file = file / "front.json" if file.is_dir() else file
         if not file.is_file():
             raise ValueError(f"{file}: no such file. Give a folder or a file that the callback ParetoFront wrote.")

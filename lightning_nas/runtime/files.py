@@ -13,6 +13,16 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 
+def expanded(path: str | Path) -> Path:
+    """A path that a user gives, with `~` for the home folder; every argument that is a path goes through here.
+
+    Example:
+        >>> expanded("runs/search").as_posix(), expanded("~/runs") == Path.home() / "runs"
+        ('runs/search', True)
+    """
+    return Path(path).expanduser()
+
+
 def write_atomically(path: str | Path, content: str | bytes) -> Path:
     """Write `content` beside `path` and rename it over; missing folders are made.
 
@@ -20,7 +30,7 @@ def write_atomically(path: str | Path, content: str | bytes) -> Path:
         path: the file to write or replace.
         content: text (UTF-8) or bytes.
     """
-    target = Path(path)
+    target = expanded(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")

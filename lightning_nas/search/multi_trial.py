@@ -20,6 +20,7 @@ from lightning_nas.costs import Budget
 from lightning_nas.evaluators import Evaluator, Job
 from lightning_nas.functional.gradients import gradients
 from lightning_nas.networks.skeleton import Skeleton
+from lightning_nas.runtime.files import expanded
 from lightning_nas.runtime.parallel import Exchange, average_tensors
 from lightning_nas.runtime.seeding import derive_seed, generator, isolated_numerics
 from lightning_nas.samplers import Sampler
@@ -174,7 +175,7 @@ class MultiTrialSearch(SearchModule):
         """Read the trials that an interrupted run has left."""
         folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
         exchange = Exchange(self.trainer.strategy)
-        path = folder / Path(self.filename).expanduser()
+        path = folder / expanded(self.filename)
         runner = TrialRunner(self.evaluator, self.reward, self._job, path, self.costing)
         if self.global_rank == 0:
             runner.read(self._earlier_file)

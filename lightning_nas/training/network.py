@@ -19,6 +19,7 @@ from lightning_nas.architecture.genotype import Genotype
 from lightning_nas.data.description import describe
 from lightning_nas.execution.settings import Execution
 from lightning_nas.networks.skeleton import Skeleton
+from lightning_nas.runtime.files import expanded
 from lightning_nas.runtime.parallel import keep_gradient_strides
 from lightning_nas.spaces.base import SearchSpace
 from lightning_nas.training.module import GuardedModule, log_step
@@ -168,9 +169,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Raises:
         ValueError: no such file, or no such checkpoint.
     """
-    if not Path(path).is_file():
+    if not expanded(path).is_file():
         raise ValueError(f"weights={str(path)!r}: no such file. Give a checkpoint that a NetworkTraining has saved.")
-    state = torch.load(path, map_location="cpu", weights_only=True).get("state_dict", {})
+    state = torch.load(expanded(path), map_location="cpu", weights_only=True).get("state_dict", {})
     prefix = "network."
     found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
     if not found:
