@@ -32,6 +32,7 @@ from lightning_nas.training.task import Classification, Task
 from lightning_nas.trials.reward import MetricReward, Reward
 from lightning_nas.trials.trial import Proposal, Trial
 
+_UNSET_EPOCHS = 1000  # what Lightning takes where neither epochs, steps nor a time are given
 _STATE = "multi_trial"
 
 
@@ -62,7 +63,7 @@ class MultiTrialSearch(SearchModule):
         skeleton: sizes of the children at full fidelity; None takes the space's own.
         reward: from what the evaluator says to what the sampler learns from; None is the validation accuracy.
         task: loss and metric of the children.
-        trials: children in an epoch of the fit; one epoch is usual.
+        trials: children in an epoch of the fit; one epoch is usual, and taken where the trainer is given no length.
         round_size: children that are proposed at once, at least as many as there are ranks.
         max_seconds: stop after the round in which the children's cost reaches it.
         max_failures: stop when so many children in a row have failed.
@@ -155,6 +156,9 @@ class MultiTrialSearch(SearchModule):
             raise refuse_data(type(self).__name__, "a datamodule")
         self.evaluator.check(self.space, self.skeleton)
         check_budget(type(self).__name__, self.costing)
+        if self.trainer.max_epochs == _UNSET_EPOCHS and self.trainer.max_steps == -1:
+            self.trainer.fit_loop.max_epochs = 1
+            rank_zero_info(f"Trainer(max_epochs) is not set: one epoch, the {self.trials} trials of the search.")
 
     def train_dataloader(self) -> TrialSteps:
         """One batch for each trial that a rank evaluates."""

@@ -191,3 +191,14 @@ def test_a_bound_on_the_cost(trainer_kwargs: dict[str, Any]) -> None:
     children = KnownChildren()
     search = run(UniformSampler(SPACE), children, trainer_kwargs, trials=12, round_size=2, max_seconds=4.5)
     assert (len(children.calls), search.spent) == (6, 6.0), "the round in which it is reached is finished"
+
+
+@pytest.mark.filterwarnings("ignore:`max_epochs` was not set")
+def test_a_trainer_without_a_length_runs_the_trials_once(trainer_kwargs: dict[str, Any]) -> None:
+    evaluator = KnownChildren()
+    run(UniformSampler(SPACE), evaluator, trainer_kwargs, trials=3, t_max_epochs=None)
+    assert evaluator.calls == [0, 1, 2]
+    longer = KnownChildren()
+    other = trainer_kwargs["default_root_dir"] / "longer"
+    run(UniformSampler(SPACE), longer, trainer_kwargs, trials=2, t_max_epochs=2, t_default_root_dir=other)
+    assert longer.calls == [0, 1, 2, 3], "a length that is given is kept"
