@@ -17,8 +17,8 @@ from lightning_nas.spaces.base import SupernetSpace
 from lightning_nas.testing.boring import shared
 from lightning_nas.testing.space import SpaceContract, random_images, sampled
 
-STEPS = {"even": 2, "odd": 1}
-"""Of training, by the images: the second begins with weights, momentum and statistics that the first has changed."""
+STEPS = {"even": 3, "odd": 1}
+"""Of training, by the images: later ones begin with weights, momentum and statistics that earlier ones have changed."""
 
 
 def assert_equal(what: str, one: Tensor, other: Tensor) -> None:
@@ -125,7 +125,7 @@ def _kept_numbers(side: _Trained, images: Tensor, sparse: bool) -> int:
 
 
 class ExecutionContract(SpaceContract):
-    """Tests of `Execution`, some training steps deep; part of `SupernetSpaceContract`."""
+    """Tests of `Execution`, up to three training steps deep; part of `SupernetSpaceContract`."""
 
     def space(self) -> SupernetSpace:
         """The space under test."""
